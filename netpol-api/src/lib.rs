@@ -1,0 +1,100 @@
+//! Types of the agent's local API, spoken over a Unix socket.
+//!
+//! ```text
+//! client: one line of JSON, a [`Request`]
+//! agent:  one line of JSON, a [`Reply`]; for `Flows` with `follow`, one line for each flow
+//! ```
+//! Every type is plain serde; fields are only ever added. Times are seconds since the Unix epoch.
+#![forbid(unsafe_code)]
+
+use serde::{Deserialize, Serialize};
+
+mod endpoint;
+mod flow;
+mod rule;
+mod status;
+
+pub use endpoint::{
+    Connection, ConnectionState, Endpoint, EndpointState, Isolation, Policy, PolicyProblem,
+};
+pub use flow::{Flow, Peer};
+pub use rule::{CounterRow, Direction, ObjectName, RuleRef, Verdict};
+pub use status::{
+    DropCount, Hook, InvalidObject, Losses, ManifestStatus, Status, TableFill, WaitOutcome,
+};
+
+/// Version of this API; an agent refuses requests of another one by name.
+pub const API_VERSION: u32 = 1;
+
+/// What a client asks, with the version it speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`API_VERSION`] of the client.
+    pub api: u32,
+    /// The question.
+    #[serde(flatten)]
+    pub call: Call,
+}
+
+impl Request {
+    /// A request of this version.
+    #[must_use]
+    pub fn new(call: Call) -> Self {
+        Self {
+            api: API_VERSION,
+            call,
+        }
+    }
+}
+
+/// The questions an agent answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "snake_case")]
+pub enum Call {
+    /// Is the node enforcing, and what is wrong.
+    Status,
+    /// Verdict counters by rule.
+    Stats,
+    /// Counters are shown as differences from now on.
+    ResetBaseline,
+    /// The local endpoints.
+    Endpoints,
+    /// The policies, and which local pods they select.
+    Policies,
+    /// Tracked connections.
+    Conntrack,
+    /// The latest flows; with `follow`, those that come until the client hangs up.
+    Flows {
+        /// Keep sending.
+        follow: bool,
+    },
+    /// Read the manifests now, and answer once every local endpoint enforces them.
+    Wait {
+        /// Give up after so many milliseconds.
+        timeout_ms: u64,
+    },
+}
+
+/// What an agent answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", content = "data", rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Call::Status`].
+    Status(Box<Status>),
+    /// To [`Call::Stats`].
+    Stats(Vec<CounterRow>),
+    /// To [`Call::Endpoints`].
+    Endpoints(Vec<Endpoint>),
+    /// To [`Call::Policies`].
+    Policies(Vec<Policy>),
+    /// To [`Call::Conntrack`].
+    Conntrack(Vec<Connection>),
+    /// To [`Call::Flows`]: one for each flow. Without `follow` the lines end with `Done`.
+    Flow(Box<Flow>),
+    /// To [`Call::Wait`].
+    Wait(WaitOutcome),
+    /// Nothing to say, or nothing more.
+    Done,
+    /// The request failed; one sentence that says what to do.
+    Error(String),
+}

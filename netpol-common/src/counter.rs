@@ -1,0 +1,108 @@
+//! The `counters` map: counter number -> packets and bytes, an array per CPU.
+//!
+//! A verdict is counted under one number: the rule that allowed, the default deny that denied, or
+//! one of the numbers below [`FIRST_RULE`] that every node has.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Value of the `counters` map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, the link-layer header included.
+    pub bytes: u64,
+}
+const _: () = assert!(core::mem::size_of::<Counter>() == 16);
+
+/// The first counter number that belongs to a rule; those below are fixed.
+pub const FIRST_RULE: u32 = 64;
+
+/// Why a packet was dropped, other than by a policy's default deny. The number is its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum DropReason {
+    /// The packet ends before its headers do.
+    Truncated = 1,
+    /// Neither IPv4, IPv6 nor ARP (VLAN tags inside the frame included).
+    UnknownEtherType = 2,
+    /// An IP header whose version or length fields contradict themselves.
+    MalformedHeader = 3,
+    /// A fragment: its ports are in another packet.
+    Fragment = 4,
+    /// An IPv6 extension header.
+    ExtensionHeader = 5,
+    /// From a pod, with a source address that is not the pod's.
+    Spoofed = 6,
+    /// To a pod's interface, with a destination address that is not the pod's.
+    NotForEndpoint = 7,
+    /// The connection is allowed, but the table of new connections is full.
+    ConntrackFull = 8,
+    /// The policies of the endpoint do not fit the maps: it is closed until they do.
+    PolicyTooLarge = 9,
+    /// A map entry that another one refers to is missing. A bug, never passed.
+    Inconsistent = 10,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::Truncated,
+        Self::UnknownEtherType,
+        Self::MalformedHeader,
+        Self::Fragment,
+        Self::ExtensionHeader,
+        Self::Spoofed,
+        Self::NotForEndpoint,
+        Self::ConntrackFull,
+        Self::PolicyTooLarge,
+        Self::Inconsistent,
+    ];
+
+    /// The reason of a counter number.
+    #[must_use]
+    pub fn from_counter(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| r.counter() == number)
+    }
+
+    /// The counter of the reason.
+    #[must_use]
+    #[inline(always)]
+    pub const fn counter(self) -> u32 {
+        self as u32
+    }
+
+    /// The reason in words, for people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated packet",
+            Self::UnknownEtherType => "neither IPv4, IPv6 nor ARP",
+            Self::MalformedHeader => "malformed IP header",
+            Self::Fragment => "fragment",
+            Self::ExtensionHeader => "IPv6 extension header",
+            Self::Spoofed => "spoofed source address",
+            Self::NotForEndpoint => "not addressed to the pod",
+            Self::ConntrackFull => "connection table full",
+            Self::PolicyTooLarge => "policies of the pod do not fit the maps",
+            Self::Inconsistent => "inconsistent maps",
+        }
+    }
+}
+
+/// Allowed: no policy isolates the endpoint in this direction (but one does in the other).
+pub const NOT_ISOLATED: u32 = 32;
+/// Allowed: the pod's own node, from a local socket.
+pub const FROM_NODE: u32 = 33;
+/// Allowed: the pod itself.
+pub const SELF: u32 = 34;
+/// Allowed: neighbour discovery and ARP of an isolated endpoint.
+pub const NEIGHBOUR: u32 = 35;
+
+/// Not a verdict: events that did not fit the ring buffer.
+pub const EVENTS_LOST: u32 = 48;
+/// Not a verdict: events held back by the rate limit.
+pub const EVENTS_LIMITED: u32 = 49;
+/// Not a verdict: replied connections that stay among the new ones, their own table being full.
+pub const CONNTRACK_NOT_PROMOTED: u32 = 50;

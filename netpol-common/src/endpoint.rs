@@ -1,0 +1,86 @@
+//! The `endpoint` map: host interface index -> what is known of the pod behind it.
+//!
+//! One update of an entry switches an endpoint to new policy sets in both directions: a packet
+//! sees the old entry or the new one, whole.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{Direction, assert_words};
+
+/// How many addresses of each family an endpoint can have. The Kubernetes API allows one of each
+/// (`PodStatus.podIPs`: "Pods may be allocated at most 1 value for each of IPv4 and IPv6"); the
+/// second place holds what other sources add.
+pub const ADDRESSES: usize = 2;
+
+/// What applies to an endpoint in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct EndpointDirection {
+    /// Bits of [`flags`].
+    pub flags: u32,
+    /// The policy set that is asked; meaningful when [`flags::ISOLATED`].
+    pub set: u32,
+    /// The counter of the default deny: names the policies that isolate.
+    pub deny_rule: u32,
+}
+assert_words!(EndpointDirection, 3);
+
+/// Bits of [`EndpointDirection::flags`].
+pub mod flags {
+    /// A policy selects the endpoint in this direction: what no rule allows is denied.
+    pub const ISOLATED: u32 = 1 << 0;
+    /// The set has a term that is a CIDR: ask the prefix map when the exact hash misses.
+    pub const CIDR: u32 = 1 << 1;
+    /// The set has an entry for [`crate::identity::ANY_POD`].
+    pub const ANY_POD: u32 = 1 << 2;
+    /// The set has an entry for [`crate::identity::ANYONE`].
+    pub const ANYONE: u32 = 1 << 3;
+}
+
+/// An entry of the `endpoint` map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct Endpoint {
+    /// Rises with every change of what this endpoint may do. A tracked connection of another
+    /// generation is judged again. Never repeats for an interface index, whoever is behind it.
+    pub generation: u32,
+    /// Traffic to the pod.
+    pub ingress: EndpointDirection,
+    /// Traffic from the pod.
+    pub egress: EndpointDirection,
+    /// The pod's IPv4 addresses; unused places are zero.
+    pub v4: [u32; ADDRESSES],
+    /// The pod's IPv6 addresses; unused places are zero.
+    pub v6: [[u32; 4]; ADDRESSES],
+    /// Digest of the pod's name and UID, by which a new agent recognises the entry.
+    pub pod: [u32; 2],
+}
+assert_words!(Endpoint, 19);
+
+impl Endpoint {
+    /// What applies in `direction`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn direction(&self, direction: Direction) -> &EndpointDirection {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    /// Whether a policy selects the endpoint in any direction.
+    #[must_use]
+    #[inline(always)]
+    pub const fn isolated(&self) -> bool {
+        (self.ingress.flags | self.egress.flags) & flags::ISOLATED != 0
+    }
+}
+
+impl EndpointDirection {
+    /// Whether a policy selects the endpoint in this direction.
+    #[must_use]
+    #[inline(always)]
+    pub const fn isolated(&self) -> bool {
+        self.flags & flags::ISOLATED != 0
+    }
+}

@@ -1,0 +1,1 @@
+//! The TC programs.
