@@ -14,7 +14,7 @@ pub struct Counter {
     /// Bytes, the link-layer header included.
     pub bytes: u64,
 }
-const _: () = assert!(core::mem::size_of::<Counter>() == 16);
+const _: () = assert!(size_of::<Counter>() == 16);
 
 /// The first counter number that belongs to a rule; those below are fixed.
 pub const FIRST_RULE: u32 = 64;
@@ -106,3 +106,5 @@ pub const EVENTS_LOST: u32 = 48;
 pub const EVENTS_LIMITED: u32 = 49;
 /// Not a verdict: replied connections that stay among the new ones, their own table being full.
 pub const CONNTRACK_NOT_PROMOTED: u32 = 50;
+/// Not a verdict: verdicts whose own counter is beyond the map.
+pub const COUNTS_LOST: u32 = 51;

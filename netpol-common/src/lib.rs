@@ -60,7 +60,7 @@ impl Direction {
 /// Asserts at compile time that a type has the size the kernel is told.
 macro_rules! assert_words {
     ($type:ty, $words:expr) => {
-        const _: () = assert!(core::mem::size_of::<$type>() == $words * 4);
+        const _: () = assert!(size_of::<$type>() == $words * 4);
     };
 }
 pub(crate) use assert_words;

@@ -104,6 +104,8 @@ pub enum NumberKind {
     PortTable = 3,
     /// A rule, or the default deny of a set of policies: a counter number.
     Rule = 4,
+    /// No content: the highest generation any endpoint was given, under the digest of zeros.
+    Generation = 5,
 }
 
 impl NumberKind {
@@ -115,6 +117,7 @@ impl NumberKind {
             2 => Some(Self::PolicySet),
             3 => Some(Self::PortTable),
             4 => Some(Self::Rule),
+            5 => Some(Self::Generation),
             _ => None,
         }
     }

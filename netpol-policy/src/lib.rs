@@ -1,1 +1,41 @@
 //! From Kubernetes objects to desired map contents.
+//!
+//! ```text
+//! JSON -> Object -> Change -> ClusterState -> Delta -> the maps
+//!         convert.rs          cluster.rs      delta.rs
+//!         policy.rs           compile.rs      operation.rs
+//!         selector.rs         table.rs
+//! ```
+//! Pure: no clock, no I/O, no kernel. What the maps should hold depends on the current state only,
+//! never on the way it was reached.
+#![forbid(unsafe_code)]
+
+mod change;
+mod cluster;
+mod compile;
+mod convert;
+mod delta;
+mod digest;
+mod numbers;
+mod object;
+mod operation;
+mod policy;
+mod selector;
+mod state;
+mod table;
+mod tables;
+
+pub use change::{Change, Limits, Scope};
+pub use object::{
+    InvalidObject, Kind, NamedPort, Namespace, Node, Object, ObjectKey, ObjectRef, Pod, objects_of,
+};
+pub use operation::{Delta, Entry, Key, Operation, Programmed};
+pub use policy::{
+    Block, Namespaces, Peer, Peers, Policy, PolicyProblem, PortMatch, PortSpec, Ports, Protocol,
+    Rule,
+};
+pub use selector::{Labels, NAMESPACE_NAME_LABEL, Operator, Requirement, Selector};
+pub use state::{
+    ClusterState, EndpointDirectionView, EndpointView, LocalPod, PolicyView, RuleAttribution,
+    RuleView, TableUse,
+};

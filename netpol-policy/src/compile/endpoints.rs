@@ -1,0 +1,186 @@
+//! Local endpoints: which policies isolate a pod, and what its map entry says.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use netpol_common::{
+    Direction,
+    address::{v4_word, v6_words},
+    counter::DropReason,
+    endpoint::{ADDRESSES, Endpoint, EndpointDirection, flags},
+};
+
+use super::{
+    Compiler,
+    sets::{SetIndex, SetKey, Shared},
+};
+use crate::{
+    cluster::Cluster,
+    digest::digest_of,
+    object::{ObjectKey, Pod},
+    tables::Tables,
+};
+
+#[derive(Debug)]
+pub(crate) struct LocalEndpoint {
+    pub(crate) pod: Arc<Pod>,
+    pub(crate) ifindex: Option<u32>,
+    ingress: Option<SetIndex>,
+    egress: Option<SetIndex>,
+    /// Why it is closed rather than what its policies say.
+    pub(crate) closed: Option<Closed>,
+}
+
+/// Why an endpoint is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Closed {
+    /// Its policies do not fit the maps.
+    PolicyTooLarge,
+    /// It has more addresses of a family than an endpoint can have.
+    TooManyAddresses,
+    /// The endpoint map is full: it has no entry at all.
+    NoRoom,
+}
+
+impl Closed {
+    /// The reason in words, and what would help.
+    #[must_use]
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::PolicyTooLarge => {
+                "its policies do not fit the maps: start the agent with larger tables"
+            }
+            Self::TooManyAddresses => "it has more than two addresses of one family",
+            Self::NoRoom => "the endpoint map is full: start the agent with a larger one",
+        }
+    }
+}
+
+impl LocalEndpoint {
+    pub(crate) fn set(&self, direction: Direction) -> Option<SetIndex> {
+        match direction {
+            Direction::Ingress => self.ingress,
+            Direction::Egress => self.egress,
+        }
+    }
+}
+
+/// What decides how an endpoint is programmed, beside the cluster.
+pub(crate) struct Circumstances<'a> {
+    pub(crate) interfaces: &'a BTreeMap<ObjectKey, u32>,
+    pub(crate) closed: &'a BTreeMap<ObjectKey, Closed>,
+}
+
+impl Compiler {
+    /// Brings the endpoints of some pods up to date; `pods` gives each its pod while it is local
+    /// and selectable.
+    pub(crate) fn refresh_endpoints<'a>(
+        &mut self,
+        pods: impl Iterator<Item = (&'a ObjectKey, Option<&'a Arc<Pod>>)>,
+        cluster: &Cluster,
+        circumstances: &Circumstances<'_>,
+        tables: &mut Tables,
+    ) {
+        let mut renewed = Vec::new();
+        let mut replaced = Vec::new();
+        for (key, pod) in pods {
+            if let Some(before) = self.endpoints.remove(key) {
+                if let Some(ifindex) = before.ifindex {
+                    tables.endpoints.unset(&ifindex);
+                }
+                replaced.extend([before.ingress, before.egress].into_iter().flatten());
+            }
+            if let Some(pod) = pod {
+                renewed.push(pod);
+            }
+        }
+        for pod in renewed {
+            let endpoint = self.endpoint(pod, cluster, circumstances);
+            if let (Some(ifindex), false) =
+                (endpoint.ifindex, endpoint.closed == Some(Closed::NoRoom))
+            {
+                tables.endpoints.set(ifindex, self.entry(&endpoint));
+            }
+            self.endpoints.insert(pod.key.clone(), endpoint);
+        }
+        for set in replaced {
+            self.sets.release(set);
+        }
+    }
+
+    fn endpoint(
+        &mut self,
+        pod: &Arc<Pod>,
+        cluster: &Cluster,
+        circumstances: &Circumstances<'_>,
+    ) -> LocalEndpoint {
+        let closed = circumstances.closed.get(&pod.key).copied();
+        let closed = closed.or_else(|| {
+            let v4 = pod.addresses.iter().filter(|a| a.is_ipv4()).count();
+            let too_many = v4 > ADDRESSES || pod.addresses.len() - v4 > ADDRESSES;
+            too_many.then_some(Closed::TooManyAddresses)
+        });
+        let mut set = |direction| {
+            let matching = cluster
+                .policies_in(&pod.key.namespace)
+                .filter(|stored| stored.policy.subjects.matches(&pod.labels))
+                .filter_map(|stored| stored.applied(direction).cloned())
+                .collect();
+            let key = SetKey::new(direction, matching, &pod.named_ports)?;
+            Some(self.sets.acquire(
+                key,
+                &mut Shared {
+                    terms: &mut self.terms,
+                    rules: &mut self.rules,
+                    ports: &mut self.ports,
+                    numbers: &mut self.numbers,
+                },
+            ))
+        };
+        let (ingress, egress) = match closed {
+            Some(_) => (None, None),
+            None => (set(Direction::Ingress), set(Direction::Egress)),
+        };
+        LocalEndpoint {
+            ifindex: circumstances.interfaces.get(&pod.key).copied(),
+            ingress,
+            egress,
+            closed,
+            pod: Arc::clone(pod),
+        }
+    }
+
+    fn entry(&self, endpoint: &LocalEndpoint) -> Endpoint {
+        let pod = &endpoint.pod;
+        let digest = digest_of(&(&pod.key, &pod.uid));
+        let mut entry = Endpoint {
+            pod: [digest.words[0], digest.words[1]],
+            ..Endpoint::default()
+        };
+        let v4 = pod.addresses.iter().filter_map(|address| match address {
+            IpAddr::V4(v4) => Some(v4_word(*v4)),
+            IpAddr::V6(_) => None,
+        });
+        for (place, word) in entry.v4.iter_mut().zip(v4) {
+            *place = word;
+        }
+        let v6 = pod.addresses.iter().filter_map(|address| match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some(v6_words(*v6)),
+        });
+        for (place, words) in entry.v6.iter_mut().zip(v6) {
+            *place = words;
+        }
+        let direction = |set: Option<SetIndex>| match (endpoint.closed, set) {
+            (Some(_), _) => EndpointDirection {
+                flags: flags::ISOLATED,
+                set: 0,
+                deny_rule: DropReason::PolicyTooLarge.counter(),
+            },
+            (None, None) => EndpointDirection::default(),
+            (None, Some(set)) => self.sets.sets[set].of_endpoint(),
+        };
+        entry.ingress = direction(endpoint.ingress);
+        entry.egress = direction(endpoint.egress);
+        entry
+    }
+}

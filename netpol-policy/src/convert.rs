@@ -1,0 +1,133 @@
+//! From Kubernetes JSON to the types of this crate.
+//!
+//! The only place that sees `None`, `[]` and `{}` of the API, and unreadable objects.
+
+mod network_policy;
+mod pod;
+mod problem;
+
+use k8s_openapi::api::core::v1;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{
+    object::{InvalidObject, Kind, Namespace, Node, Object, ObjectKey, ObjectRef},
+    selector::NAMESPACE_NAME_LABEL,
+};
+use problem::Problem;
+
+/// Reads any object; `None` is a kind netpol has no use for.
+pub(crate) fn object(value: &Value) -> Result<Option<Object>, InvalidObject> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    let Some(kind) = text("kind") else {
+        return Err(Problem::new("kind", "is missing").of(None));
+    };
+    // Objects inside a List may come without apiVersion.
+    let (kind, group_version) = match (kind, text("apiVersion")) {
+        ("Namespace", version) => (Kind::Namespace, version.unwrap_or("v1")),
+        ("Node", version) => (Kind::Node, version.unwrap_or("v1")),
+        ("Pod", version) => (Kind::Pod, version.unwrap_or("v1")),
+        ("NetworkPolicy", version) => (
+            Kind::NetworkPolicy,
+            version.unwrap_or("networking.k8s.io/v1"),
+        ),
+        _ => return Ok(None),
+    };
+    let wanted = match kind {
+        Kind::NetworkPolicy => "networking.k8s.io/v1",
+        Kind::Namespace | Kind::Node | Kind::Pod => "v1",
+    };
+    if group_version != wanted {
+        return Ok(None);
+    }
+    let key = object_key(kind, value).map_err(|problem| problem.of(None))?;
+    let reference = ObjectRef {
+        kind,
+        key: key.clone(),
+    };
+    let object = match kind {
+        Kind::Namespace => namespace(key, value).map(Object::Namespace),
+        Kind::Node => node(key, value).map(Object::Node),
+        Kind::Pod => pod::pod(key, value).map(|pod| Object::Pod(Box::new(pod))),
+        Kind::NetworkPolicy => Ok(Object::NetworkPolicy(
+            network_policy::policy(key, value).into(),
+        )),
+    };
+    object
+        .map(Some)
+        .map_err(|problem| problem.of(Some(reference)))
+}
+
+fn object_key(kind: Kind, value: &Value) -> Result<ObjectKey, Problem> {
+    let field = |name: &str| {
+        let found = value.get("metadata").and_then(|m| m.get(name));
+        match found {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
+            Some(Value::String(_)) => Ok(None),
+            Some(_) => Err(Problem::new(format!("metadata.{name}"), "is no text")),
+        }
+    };
+    let name = field("name")?.ok_or_else(|| Problem::new("metadata.name", "is missing"))?;
+    Ok(match kind {
+        Kind::Namespace | Kind::Node => ObjectKey::new("", name),
+        // As kubectl does without a namespace.
+        Kind::Pod | Kind::NetworkPolicy => ObjectKey::new(
+            field("namespace")?.unwrap_or_else(|| "default".into()),
+            name,
+        ),
+    })
+}
+
+/// Decodes an object or a part of it; the problem names the path below `at`.
+fn decode<T: DeserializeOwned>(value: &Value, at: &str) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let field = match (at, path.as_str()) {
+            (at, ".") => at.to_owned(),
+            ("", path) => path.to_owned(),
+            (at, path) => format!("{at}.{path}"),
+        };
+        Problem::new(field, error.inner().to_string())
+    })
+}
+
+/// Metadata without managedFields and the like: only what a label or a time may break.
+fn labels(value: &Value) -> Result<crate::selector::Labels, Problem> {
+    match value.get("metadata").and_then(|m| m.get("labels")) {
+        None | Some(Value::Null) => Ok(Default::default()),
+        Some(labels) => decode(labels, "metadata.labels"),
+    }
+}
+
+fn namespace(key: ObjectKey, value: &Value) -> Result<Namespace, Problem> {
+    let mut labels = labels(value)?;
+    // "The control plane sets an immutable label kubernetes.io/metadata.name on all namespaces;
+    // the value of the label is the namespace name."
+    labels.insert(NAMESPACE_NAME_LABEL.to_owned(), key.name.clone());
+    Ok(Namespace {
+        name: key.name,
+        labels,
+    })
+}
+
+fn node(key: ObjectKey, value: &Value) -> Result<Node, Problem> {
+    let status: Option<v1::NodeStatus> = match value.get("status") {
+        None | Some(Value::Null) => None,
+        Some(status) => Some(decode(status, "status")?),
+    };
+    let listed = status.and_then(|s| s.addresses).unwrap_or_default();
+    let mut addresses = Vec::new();
+    for (place, address) in listed.iter().enumerate() {
+        if address.type_ == "InternalIP" || address.type_ == "ExternalIP" {
+            let field = format!("status.addresses[{place}].address");
+            addresses.push(problem::address(&address.address, &field)?);
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(Node {
+        name: key.name,
+        addresses,
+    })
+}

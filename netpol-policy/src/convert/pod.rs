@@ -1,0 +1,105 @@
+//! Pods.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1;
+use serde_json::Value;
+
+use super::{Problem, decode, labels, problem::address};
+use crate::{
+    object::{NamedPort, ObjectKey, Pod},
+    policy::Protocol,
+};
+
+pub(super) fn pod(key: ObjectKey, value: &Value) -> Result<Pod, Problem> {
+    let metadata = |name: &str| {
+        let found = value.get("metadata").and_then(|m| m.get(name));
+        found.and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let spec: v1::PodSpec = match value.get("spec") {
+        Some(spec) if spec.is_object() => decode(&with_containers(spec), "spec")?,
+        _ => return Err(Problem::new("spec", "is missing")),
+    };
+    let status: v1::PodStatus = match value.get("status") {
+        None | Some(Value::Null) => v1::PodStatus::default(),
+        Some(status) => decode(status, "status")?,
+    };
+    Ok(Pod {
+        labels: labels(value)?,
+        uid: metadata("uid"),
+        created: metadata("creationTimestamp"),
+        terminating: !metadata("deletionTimestamp").is_empty(),
+        finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
+        host_network: spec.host_network.unwrap_or(false),
+        named_ports: named_ports(&spec)?,
+        node: spec.node_name.filter(|name| !name.is_empty()),
+        addresses: addresses(&status)?,
+        key,
+    })
+}
+
+/// `spec.containers` is required by the API, but a policy needs only the named ports in it; a
+/// manifest without it is read as one without named ports.
+fn with_containers(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    if let Value::Object(fields) = &mut spec {
+        let containers = fields.entry("containers").or_insert(Value::Null);
+        if containers.is_null() {
+            *containers = Value::Array(Vec::new());
+        }
+    }
+    spec
+}
+
+fn addresses(status: &v1::PodStatus) -> Result<Vec<std::net::IpAddr>, Problem> {
+    let mut found = BTreeSet::new();
+    if let Some(ip) = status.pod_ip.as_deref().filter(|ip| !ip.is_empty()) {
+        found.insert(address(ip, "status.podIP")?);
+    }
+    for (place, ip) in status.pod_ips.iter().flatten().enumerate() {
+        if !ip.ip.is_empty() {
+            found.insert(address(&ip.ip, &format!("status.podIPs[{place}].ip"))?);
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn named_ports(spec: &v1::PodSpec) -> Result<Vec<NamedPort>, Problem> {
+    let groups = [
+        ("containers", Some(&spec.containers)),
+        ("initContainers", spec.init_containers.as_ref()),
+    ];
+    let mut found = BTreeSet::new();
+    for (group, containers) in groups {
+        for (c, container) in containers.into_iter().flatten().enumerate() {
+            for (p, port) in container.ports.iter().flatten().enumerate() {
+                let Some(name) = port.name.as_deref().filter(|name| !name.is_empty()) else {
+                    continue;
+                };
+                let at = || format!("spec.{group}[{c}].ports[{p}]");
+                let protocol = port.protocol.as_deref().unwrap_or("TCP");
+                let protocol = Protocol::from_name(protocol).ok_or_else(|| {
+                    Problem::new(
+                        format!("{}.protocol", at()),
+                        format!("{protocol:?} is none of TCP, UDP, SCTP"),
+                    )
+                })?;
+                let number = u16::try_from(port.container_port)
+                    .ok()
+                    .filter(|number| *number != 0)
+                    .ok_or_else(|| {
+                        Problem::new(
+                            format!("{}.containerPort", at()),
+                            format!("{} is not between 1 and 65535", port.container_port),
+                        )
+                    })?;
+                found.insert(NamedPort {
+                    name: name.to_owned(),
+                    protocol,
+                    number,
+                });
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
+}

@@ -1,0 +1,427 @@
+//! The way from what is programmed to what is desired, without a wrong verdict on it.
+//!
+//! ```text
+//! 1  numbers, port tables, entries of new policy sets and for new identities
+//! 2  addresses move to where the sets *in force* say of them what they said before
+//! 3  endpoints switch to their new sets, one update each
+//! 4  addresses move on to their own identities, of which the new sets say the same; entries made
+//!    for the way only are taken back in the sets that last
+//! 5  endpoints of a set that lasts, but judges a moved address otherwise, rise in generation
+//! 6  what nothing refers to any more goes, referents last
+//! ```
+//! An address with identity `a` now and `n` in the end goes one of three ways:
+//! - *early*, to `n` in step 2, when the sets that endpoints leave say of `n` what they say of
+//!   `a`; a new `n` is given such entries there (a class that splits);
+//! - *late*, to `n` in step 4, when the sets that endpoints switch to say of `a` what they say of
+//!   `n`; an `a` that ends is given such entries there (classes that merge);
+//! - *through* a number made for the pair, which is `a` to the former sets and `n` to the latter.
+//!
+//! To an endpoint that does not switch, an address is of the old class until it moves, and of the
+//! new one from then on. A reviewer should watch that no step writes an entry that a packet could already
+//! meet with another meaning; `tests/transitions.rs` judges packets after every operation.
+
+mod places;
+mod verdicts;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use netpol_common::{
+    endpoint::Endpoint,
+    identity::POD,
+    maps::NumberKind,
+    policy::{Grant, PolicyKey},
+};
+
+use crate::{
+    compile::Compiler,
+    operation::{Delta, Entry, Key, Operation},
+    tables::Tables,
+};
+use places::Move;
+use verdicts::{SetsInForce, effective};
+
+/// Plans the delta; afterwards the tables hold as programmed what the delta leaves.
+pub(crate) fn plan(tables: &mut Tables, compiler: &mut Compiler, generation: &mut u32) -> Delta {
+    let sets = SetsInForce::of(&tables.endpoints);
+    let moves = places::moves(tables);
+    let mut planner = Planner {
+        tables,
+        compiler,
+        sets,
+        generation: *generation,
+        operations: Vec::new(),
+        bridges: BTreeSet::new(),
+        temporary: Vec::new(),
+    };
+    planner.run(moves);
+    *generation = planner.generation;
+    Delta {
+        operations: planner.operations,
+    }
+}
+
+struct Planner<'a> {
+    tables: &'a mut Tables,
+    compiler: &'a mut Compiler,
+    sets: SetsInForce,
+    generation: u32,
+    operations: Vec<Operation>,
+    /// Policy entries that only the way needs.
+    bridges: BTreeSet<PolicyKey>,
+    /// Identity numbers that only the way needs.
+    temporary: Vec<u32>,
+}
+
+/// Which way the addresses of a pair of identities go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Early,
+    Late,
+    Through(u32),
+}
+
+impl Planner<'_> {
+    fn run(&mut self, moves: Vec<Move>) {
+        let pairs: BTreeSet<(u32, u32)> = moves.iter().map(|m| (m.from, m.to)).collect();
+        let rejudging = self.rejudging(&pairs);
+        let switching = self.switching();
+        if !switching.is_empty() || !rejudging.is_empty() {
+            self.compiler
+                .numbers
+                .remember_generation(self.generation + 2);
+        }
+        self.add_referents();
+        let ways = self.ways(&pairs);
+        self.move_first(&moves, &ways);
+        self.switch(&switching);
+        self.move_second(&moves, &ways);
+        self.take_bridges_back();
+        self.rejudge(&rejudging);
+        self.remove(&moves);
+        self.settle();
+    }
+
+    /// Step 1.
+    fn add_referents(&mut self) {
+        for d in self.compiler.numbers.table.differences() {
+            if let Some(number) = d.desired {
+                self.put(Entry::Number(d.key, number));
+            }
+        }
+        let fresh: Vec<u32> = self.compiler.numbers.fresh(NumberKind::Rule).collect();
+        for rule in fresh {
+            self.operations.push(Operation::ResetCounter(rule));
+        }
+        for d in self.compiler.ports.table.differences() {
+            if let Some(verdict) = d.desired {
+                self.put(Entry::Port(d.key, verdict));
+            }
+        }
+        for d in self.tables.policy.differences() {
+            if let Some(grant) = d.desired {
+                self.put(Entry::Policy(d.key, grant));
+            }
+        }
+        for d in self.tables.node.differences() {
+            if let Some(one) = d.desired {
+                self.put(Entry::Node(d.key, one));
+            }
+        }
+    }
+
+    /// Finds each pair's way, and builds what it needs.
+    fn ways(&mut self, pairs: &BTreeSet<(u32, u32)>) -> HashMap<(u32, u32), Way> {
+        let mut ways = HashMap::new();
+        // For an identity that is new: whose verdicts the sets now in force give it. For one that
+        // ends: whose verdicts the sets to come give it.
+        let mut stands_for: BTreeMap<u32, u32> = BTreeMap::new();
+        let mut leads_to: BTreeMap<u32, u32> = BTreeMap::new();
+        for &(from, to) in pairs {
+            let fresh = self.is_fresh(to);
+            let as_before = if fresh {
+                *stands_for.entry(to).or_insert(from)
+            } else {
+                to
+            };
+            let ends = !self.compiler.identities.is_current(from);
+            let as_after = if ends {
+                *leads_to.entry(from).or_insert(to)
+            } else {
+                from
+            };
+            let way = if self.leaving_agree(from, as_before) {
+                Way::Early
+            } else if self.arriving_agree(to, as_after) {
+                Way::Late
+            } else {
+                Way::Through(self.temporary_identity(to))
+            };
+            ways.insert((from, to), way);
+        }
+        for (&(from, to), way) in &ways {
+            let SetsInForce {
+                leaving,
+                arriving,
+                staying,
+                ..
+            } = self.sets.clone();
+            match *way {
+                Way::Early if self.is_fresh(to) => self.bridge(&leaving, from, to),
+                Way::Late if !self.compiler.identities.is_current(from) => {
+                    self.bridge_to(&arriving, to, from);
+                }
+                Way::Early | Way::Late => {}
+                Way::Through(id) => {
+                    self.bridge(&leaving, from, id);
+                    self.bridge(&staying, from, id);
+                    self.bridge_to(&arriving, to, id);
+                }
+            }
+        }
+        ways
+    }
+
+    fn is_fresh(&self, id: u32) -> bool {
+        let numbers = &self.compiler.numbers;
+        id & !POD != 0 && numbers.is_fresh(NumberKind::Identity, id & !POD)
+    }
+
+    fn temporary_identity(&mut self, to: u32) -> u32 {
+        let number = self.compiler.numbers.temporary(NumberKind::Identity);
+        self.temporary.push(number);
+        number | (to & POD)
+    }
+
+    /// Whether the sets that endpoints leave judge two identities alike, as they are now.
+    fn leaving_agree(&self, a: u32, b: u32) -> bool {
+        let policy = self.tables.policy.programmed();
+        agree(policy, &self.sets.leaving, a, b)
+    }
+
+    /// Whether the sets that endpoints switch to judge two identities alike, in the end.
+    fn arriving_agree(&self, a: u32, b: u32) -> bool {
+        agree(self.tables.policy.desired(), &self.sets.arriving, a, b)
+    }
+
+    /// Makes sets judge `id` as they judge `like` now.
+    fn bridge(&mut self, sets: &BTreeMap<u32, u32>, like: u32, id: u32) {
+        for (set, flags) in sets {
+            let wanted = effective(self.tables.policy.programmed(), *set, *flags, like);
+            self.bridge_entry(*set, *flags, id, wanted);
+        }
+    }
+
+    /// Makes sets judge `id` as they will judge `like` in the end.
+    fn bridge_to(&mut self, sets: &BTreeMap<u32, u32>, like: u32, id: u32) {
+        for (set, flags) in sets {
+            let wanted = effective(self.tables.policy.desired(), *set, *flags, like);
+            self.bridge_entry(*set, *flags, id, wanted);
+        }
+    }
+
+    fn bridge_entry(&mut self, set: u32, flags: u32, id: u32, wanted: Grant) {
+        if effective(self.tables.policy.programmed(), set, flags, id) == wanted {
+            return;
+        }
+        let key = PolicyKey { set, identity: id };
+        self.put(Entry::Policy(key, wanted));
+        self.bridges.insert(key);
+    }
+
+    /// Step 2.
+    fn move_first(&mut self, moves: &[Move], ways: &HashMap<(u32, u32), Way>) {
+        for m in moves {
+            match ways[&(m.from, m.to)] {
+                Way::Early => self.arrive(m),
+                Way::Through(id) => self.put(m.place.entry(id)),
+                Way::Late => {}
+            }
+        }
+    }
+
+    /// Step 3.
+    fn switch(&mut self, switching: &[(u32, Option<Endpoint>)]) {
+        if !switching.is_empty() {
+            self.generation += 1;
+        }
+        for (ifindex, endpoint) in switching {
+            match endpoint {
+                Some(endpoint) => {
+                    let generation = self.generation;
+                    let endpoint = Endpoint {
+                        generation,
+                        ..*endpoint
+                    };
+                    self.put(Entry::Endpoint(*ifindex, endpoint));
+                }
+                None => self.delete(Key::Endpoint(*ifindex)),
+            }
+        }
+    }
+
+    /// Step 4.
+    fn move_second(&mut self, moves: &[Move], ways: &HashMap<(u32, u32), Way>) {
+        for m in moves {
+            match ways[&(m.from, m.to)] {
+                Way::Early => {}
+                Way::Through(_) | Way::Late => self.arrive(m),
+            }
+        }
+    }
+
+    fn arrive(&mut self, m: &Move) {
+        if m.goes_at_once {
+            self.delete(m.place.key());
+        } else {
+            self.put(m.place.entry(m.to));
+        }
+    }
+
+    /// No address has an identity any more that only the way needs.
+    fn take_bridges_back(&mut self) {
+        for key in std::mem::take(&mut self.bridges) {
+            match self.tables.policy.desired().get(&key).copied() {
+                Some(grant) if self.tables.policy.programmed().get(&key) != Some(&grant) => {
+                    self.put(Entry::Policy(key, grant));
+                }
+                Some(_) => {}
+                None => self.delete(Key::Policy(key)),
+            }
+        }
+    }
+
+    /// Endpoints whose entry changes.
+    fn switching(&self) -> Vec<(u32, Option<Endpoint>)> {
+        let differs = |d: &crate::table::Difference<u32, Endpoint>| {
+            let programmed = d.programmed.map(|e| Endpoint { generation: 0, ..e });
+            programmed != d.desired
+        };
+        let differences = self.tables.endpoints.differences();
+        let differing = differences.into_iter().filter(differs);
+        differing.map(|d| (d.key, d.desired)).collect()
+    }
+
+    /// Sets that last and judge some moving address otherwise in the end.
+    fn rejudging(&self, pairs: &BTreeSet<(u32, u32)>) -> BTreeSet<u32> {
+        let (before, after) = (
+            self.tables.policy.programmed(),
+            self.tables.policy.desired(),
+        );
+        let changes = |set: u32, flags: u32| {
+            pairs.iter().any(|(from, to)| {
+                effective(before, set, flags, *from) != effective(after, set, flags, *to)
+            })
+        };
+        let lasting = self.sets.lasting.iter();
+        lasting
+            .filter(|(set, flags)| changes(**set, **flags))
+            .map(|(set, _)| *set)
+            .collect()
+    }
+
+    /// Step 5. Also for an endpoint that switched in step 3 but kept this set in one direction:
+    /// it may have judged a connection again before the address moved.
+    fn rejudge(&mut self, sets: &BTreeSet<u32>) {
+        if sets.is_empty() {
+            return;
+        }
+        self.generation += 1;
+        let endpoints = self.tables.endpoints.programmed().iter();
+        let mut affected: Vec<(u32, Endpoint)> = endpoints
+            .filter(|(_, e)| sets.contains(&e.ingress.set) || sets.contains(&e.egress.set))
+            .map(|(ifindex, endpoint)| (*ifindex, *endpoint))
+            .collect();
+        affected.sort_unstable_by_key(|(ifindex, _)| *ifindex);
+        for (ifindex, endpoint) in affected {
+            let generation = self.generation;
+            let endpoint = Endpoint {
+                generation,
+                ..endpoint
+            };
+            self.put(Entry::Endpoint(ifindex, endpoint));
+        }
+    }
+
+    /// Step 6.
+    fn remove(&mut self, moves: &[Move]) {
+        for m in moves {
+            if m.goes && !m.goes_at_once {
+                self.delete(m.place.key());
+            }
+        }
+        for d in self.tables.policy.differences() {
+            if d.desired.is_none() {
+                self.delete(Key::Policy(d.key));
+            }
+        }
+        for d in self.compiler.ports.table.differences() {
+            if d.desired.is_none() {
+                self.delete(Key::Port(d.key));
+            }
+        }
+        for d in self.tables.node.differences() {
+            if d.desired.is_none() {
+                self.delete(Key::Node(d.key));
+            }
+        }
+        for d in self.compiler.numbers.table.differences() {
+            if d.desired.is_none() {
+                self.delete(Key::Number(d.key));
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        for number in std::mem::take(&mut self.temporary) {
+            self.compiler.numbers.retire(NumberKind::Identity, number);
+        }
+        self.compiler.numbers.settle();
+        self.compiler.numbers.table.settle();
+        self.compiler.ports.table.settle();
+        self.tables.endpoints.settle();
+        self.tables.identities_v4.settle();
+        self.tables.identities_v6.settle();
+        self.tables.cidrs_v4.settle();
+        self.tables.cidrs_v6.settle();
+        self.tables.policy.settle();
+        self.tables.node.settle();
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let tables = &mut *self.tables;
+        match entry {
+            Entry::Endpoint(key, value) => tables.endpoints.programme(key, value),
+            Entry::IdentityV4(key, value) => tables.identities_v4.programme(key, value),
+            Entry::IdentityV6(key, value) => tables.identities_v6.programme(key, value),
+            Entry::CidrV4(key, value) => tables.cidrs_v4.programme(key, value),
+            Entry::CidrV6(key, value) => tables.cidrs_v6.programme(key, value),
+            Entry::Policy(key, value) => tables.policy.programme(key, value),
+            Entry::Node(key, value) => tables.node.programme(key, value),
+            Entry::Port(key, value) => self.compiler.ports.table.programme(key, value),
+            Entry::Number(key, value) => self.compiler.numbers.table.programme(key, value),
+        }
+        self.operations.push(Operation::Put(entry));
+    }
+
+    fn delete(&mut self, key: Key) {
+        let tables = &mut *self.tables;
+        match &key {
+            Key::Endpoint(key) => tables.endpoints.unprogramme(key),
+            Key::IdentityV4(key) => tables.identities_v4.unprogramme(key),
+            Key::IdentityV6(key) => tables.identities_v6.unprogramme(key),
+            Key::CidrV4(key) => tables.cidrs_v4.unprogramme(key),
+            Key::CidrV6(key) => tables.cidrs_v6.unprogramme(key),
+            Key::Policy(key) => tables.policy.unprogramme(key),
+            Key::Node(key) => tables.node.unprogramme(key),
+            Key::Port(key) => self.compiler.ports.table.unprogramme(key),
+            Key::Number(key) => self.compiler.numbers.table.unprogramme(key),
+        }
+        self.operations.push(Operation::Delete(key));
+    }
+}
+
+fn agree(policy: &HashMap<PolicyKey, Grant>, sets: &BTreeMap<u32, u32>, a: u32, b: u32) -> bool {
+    sets.iter().all(|(set, flags)| {
+        effective(policy, *set, *flags, a) == effective(policy, *set, *flags, b)
+    })
+}

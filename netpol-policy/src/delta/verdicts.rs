@@ -1,0 +1,93 @@
+//! What policy sets say of identities, in one state or another.
+
+use std::collections::{BTreeMap, HashMap};
+
+use netpol_common::{
+    endpoint::{Endpoint, EndpointDirection, flags},
+    identity::{ANY_POD, ANYONE, POD},
+    policy::{Grant, PolicyKey},
+};
+
+use crate::table::Table;
+
+/// The policy sets that endpoints ask, with their flags, by what becomes of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SetsInForce {
+    /// Asked now by an endpoint that will ask another.
+    pub(super) leaving: BTreeMap<u32, u32>,
+    /// Asked in the end by an endpoint that asks another now.
+    pub(super) arriving: BTreeMap<u32, u32>,
+    /// Asked now and in the end, and by no endpoint that switches.
+    pub(super) staying: BTreeMap<u32, u32>,
+    /// Asked now and in the end, whether endpoints switch or not.
+    pub(super) lasting: BTreeMap<u32, u32>,
+}
+
+impl SetsInForce {
+    pub(super) fn of(endpoints: &Table<u32, Endpoint>) -> Self {
+        let (now, end) = (endpoints.programmed(), endpoints.desired());
+        let switching = |this: &HashMap<u32, Endpoint>, other: &HashMap<u32, Endpoint>| {
+            let endpoints = this.iter().flat_map(|(ifindex, endpoint)| {
+                let other = other.get(ifindex).copied().unwrap_or_default();
+                let sides = [
+                    (endpoint.ingress, other.ingress),
+                    (endpoint.egress, other.egress),
+                ];
+                let switches = sides.iter().any(|(a, b)| a.set != b.set);
+                sides.map(|(a, _)| switches.then_some(a))
+            });
+            sets(endpoints.flatten())
+        };
+        let leaving = switching(now, end);
+        let arriving = switching(end, now);
+        let all_end = all(end);
+        let lasting: BTreeMap<u32, u32> = all(now)
+            .into_iter()
+            .filter(|(set, _)| all_end.contains_key(set))
+            .collect();
+        let staying = lasting
+            .iter()
+            .filter(|(set, _)| !leaving.contains_key(set) && !arriving.contains_key(set))
+            .map(|(set, flags)| (*set, *flags))
+            .collect();
+        Self {
+            leaving,
+            arriving,
+            staying,
+            lasting,
+        }
+    }
+}
+
+fn all(endpoints: &HashMap<u32, Endpoint>) -> BTreeMap<u32, u32> {
+    sets(endpoints.values().flat_map(|e| [e.ingress, e.egress]))
+}
+
+fn sets(directions: impl Iterator<Item = EndpointDirection>) -> BTreeMap<u32, u32> {
+    let isolated = directions.filter(|d| d.isolated() && d.set != 0);
+    isolated.map(|d| (d.set, d.flags)).collect()
+}
+
+/// What a set grants to an identity: the datapath's look-ups, in its order.
+pub(super) fn effective(
+    policy: &HashMap<PolicyKey, Grant>,
+    set: u32,
+    set_flags: u32,
+    identity: u32,
+) -> Grant {
+    let entry = |identity| policy.get(&PolicyKey { set, identity }).copied();
+    let any_pod = || {
+        let asked = identity & POD != 0 && set_flags & flags::ANY_POD != 0;
+        asked.then(|| entry(ANY_POD)).flatten()
+    };
+    let anyone = || {
+        let asked = set_flags & flags::ANYONE != 0;
+        asked.then(|| entry(ANYONE)).flatten()
+    };
+    let own = if identity == ANYONE {
+        None
+    } else {
+        entry(identity)
+    };
+    own.or_else(any_pod).or_else(anyone).unwrap_or_default()
+}

@@ -1,0 +1,247 @@
+//! The one owner of the cluster's state: changes in, deltas out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use netpol_common::{Direction, address::v6_words, identity::Address6};
+
+use crate::{
+    change::{Change, Limits, Scope},
+    cluster::Cluster,
+    compile::{
+        Compiler, Touched,
+        endpoints::{Circumstances, Closed},
+    },
+    delta,
+    numbers::highest_generation,
+    object::{Kind, Object, ObjectKey, ObjectRef, Pod},
+    operation::{Delta, Programmed},
+    policy::Policy,
+    tables::Tables,
+};
+
+mod capacity;
+mod view;
+
+pub use view::{
+    EndpointDirectionView, EndpointView, LocalPod, PolicyView, RuleAttribution, RuleView, TableUse,
+};
+
+/// The state of a cluster as far as one node needs it, and what the node's maps hold of it.
+///
+/// ```text
+/// apply(Change)*  ->  commit()  ->  Delta
+/// ```
+/// What the maps should hold depends on the current state only, never on the way it was reached.
+/// [`ClusterState::apply`] only notes; [`ClusterState::commit`] recompiles what the changes
+/// touched.
+#[derive(Debug)]
+pub struct ClusterState {
+    scope: Scope,
+    limits: Limits,
+    cluster: Cluster,
+    interfaces: BTreeMap<ObjectKey, u32>,
+    local_addresses: BTreeSet<IpAddr>,
+    closed: BTreeMap<ObjectKey, Closed>,
+    touched: Touched,
+    compiler: Compiler,
+    tables: Tables,
+    generation: u32,
+}
+
+impl ClusterState {
+    /// An empty cluster, and empty maps.
+    #[must_use]
+    pub fn new(scope: Scope, limits: Limits) -> Self {
+        Self {
+            scope,
+            limits,
+            cluster: Cluster::default(),
+            interfaces: BTreeMap::new(),
+            local_addresses: BTreeSet::new(),
+            closed: BTreeMap::new(),
+            touched: Touched::default(),
+            compiler: Compiler::default(),
+            tables: Tables::default(),
+            generation: 0,
+        }
+    }
+
+    /// Takes over what the maps hold: at the start, or when an operation failed. The next delta
+    /// leads from there.
+    pub fn resync(&mut self, programmed: Programmed) {
+        self.generation = self.generation.max(highest_generation(&programmed));
+        self.compiler.numbers.adopt(&programmed);
+        self.compiler.ports.table.resync(programmed.ports.clone());
+        self.tables.resync(programmed);
+    }
+
+    /// Notes a change.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Set(Object::Pod(pod)) => self.set_pod(*pod),
+            Change::Set(Object::Namespace(namespace)) => {
+                let name = namespace.name.clone();
+                if self.cluster.set_namespace(namespace) {
+                    self.touch_namespace(&name);
+                }
+            }
+            Change::Set(Object::Node(node)) => self.cluster.set_node(node),
+            Change::Set(Object::NetworkPolicy(policy)) => self.set_policy(policy),
+            Change::Remove(ObjectRef { kind, key }) => self.remove(kind, &key),
+            Change::Attach { pod, ifindex } => self.attach(pod, ifindex),
+            Change::Detach { pod } => {
+                self.interfaces.remove(&pod);
+                self.touched.pods.insert(pod);
+            }
+            Change::LocalAddresses(addresses) => self.local_addresses = addresses,
+        }
+    }
+
+    /// Recompiles what the changes touched, and gives the way there.
+    pub fn commit(&mut self) -> Delta {
+        self.set_node_addresses();
+        // What did not fit may fit now; what fits depends on the current state only.
+        self.touched
+            .pods
+            .extend(std::mem::take(&mut self.closed).into_keys());
+        self.compile();
+        while let Some((pod, reason)) = self.does_not_fit() {
+            self.closed.insert(pod.clone(), reason);
+            self.touched.pods.insert(pod);
+            self.compile();
+        }
+        delta::plan(&mut self.tables, &mut self.compiler, &mut self.generation)
+    }
+
+    fn compile(&mut self) {
+        let touched = std::mem::take(&mut self.touched.pods);
+        let (cluster, scope) = (&self.cluster, &self.scope);
+        let pods = touched.iter().map(|key| {
+            let pod = cluster.pod(key).filter(|pod| is_local(scope, pod));
+            (key, pod)
+        });
+        let circumstances = Circumstances {
+            interfaces: &self.interfaces,
+            closed: &self.closed,
+        };
+        self.compiler
+            .refresh_endpoints(pods, cluster, &circumstances, &mut self.tables);
+        self.compiler
+            .compile(cluster, &mut self.touched, &mut self.tables);
+    }
+
+    fn set_pod(&mut self, pod: Pod) {
+        self.touch_pod(&pod);
+        if let Some(before) = self.cluster.set_pod(pod) {
+            self.touch_pod(&before);
+        }
+    }
+
+    fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.touch_subjects(&policy);
+        if let Some(before) = self.cluster.set_policy(policy) {
+            self.touch_subjects(&before);
+        }
+    }
+
+    fn remove(&mut self, kind: Kind, key: &ObjectKey) {
+        match kind {
+            Kind::Pod => {
+                if let Some(before) = self.cluster.remove_pod(key) {
+                    self.touch_pod(&before);
+                }
+            }
+            Kind::Namespace => {
+                if self.cluster.remove_namespace(&key.name) {
+                    self.touch_namespace(&key.name);
+                }
+            }
+            Kind::Node => self.cluster.remove_node(&key.name),
+            Kind::NetworkPolicy => {
+                if let Some(before) = self.cluster.remove_policy(key) {
+                    self.touch_subjects(&before);
+                }
+            }
+        }
+    }
+
+    /// An interface belongs to the pod that had it attached last.
+    fn attach(&mut self, pod: ObjectKey, ifindex: u32) {
+        let before: Vec<ObjectKey> = self
+            .interfaces
+            .iter()
+            .filter(|(key, index)| **index == ifindex && **key != pod)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in before {
+            self.interfaces.remove(&key);
+            self.touched.pods.insert(key);
+        }
+        self.interfaces.insert(pod.clone(), ifindex);
+        self.touched.pods.insert(pod);
+    }
+
+    fn touch_pod(&mut self, pod: &Pod) {
+        self.touched.pods.insert(pod.key.clone());
+        self.touched.addresses.extend(pod.addresses.iter());
+    }
+
+    fn touch_namespace(&mut self, namespace: &str) {
+        self.compiler.terms.namespace_changed(namespace);
+        let addresses = self.cluster.addresses_of_namespace(namespace);
+        self.touched.addresses.extend(addresses);
+    }
+
+    /// The endpoints of a policy's namespace that it selects.
+    fn touch_subjects(&mut self, policy: &Policy) {
+        let first = ObjectKey::new(&policy.key.namespace, "");
+        let endpoints = self.compiler.endpoints.range(first..);
+        let subjects = endpoints
+            .take_while(|(key, _)| key.namespace == policy.key.namespace)
+            .filter(|(_, endpoint)| policy.subjects.matches(&endpoint.pod.labels))
+            .map(|(key, _)| key.clone());
+        self.touched.pods.extend(subjects);
+    }
+
+    /// The addresses that the node's own sockets send from.
+    fn set_node_addresses(&mut self) {
+        let own = match &self.scope {
+            Scope::Node(name) => self.cluster.node(name),
+            Scope::All => None,
+        };
+        let own = own.into_iter().flat_map(|node| node.addresses.iter());
+        let wanted: BTreeSet<Address6> = own
+            .chain(&self.local_addresses)
+            .map(|address| Address6 {
+                words: v6_words(match address {
+                    IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+                    IpAddr::V6(v6) => *v6,
+                }),
+            })
+            .collect();
+        let present: Vec<Address6> = self.tables.node.desired().keys().copied().collect();
+        for key in present {
+            if !wanted.contains(&key) {
+                self.tables.node.unset(&key);
+            }
+        }
+        for key in wanted {
+            self.tables.node.set(key, 1);
+        }
+    }
+}
+
+fn is_local(scope: &Scope, pod: &Pod) -> bool {
+    let here = match scope {
+        Scope::Node(name) => pod.node.as_ref() == Some(name),
+        Scope::All => true,
+    };
+    here && pod.is_selectable()
+}
+
+/// Both directions.
+const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
