@@ -16,6 +16,10 @@
 //!   `n`; an `a` that ends is given such entries there (classes that merge);
 //! - *through* a number made for the pair, which is `a` to the former sets and `n` to the latter.
 //!
+//! Where one endpoint switches to a set that another leaves, and the two want different verdicts on
+//! an address that moves at the same time, the set denies it between steps 2 and 4: closed before
+//! open. No single change of the cluster leads there, only several at once.
+//!
 //! To an endpoint that does not switch, an address is of the old class until it moves, and of the
 //! new one from then on. A reviewer should watch that no step writes an entry that a packet could already
 //! meet with another meaning; `tests/transitions.rs` judges packets after every operation.
@@ -53,7 +57,7 @@ pub(crate) fn plan(tables: &mut Tables, compiler: &mut Compiler, generation: &mu
         bridges: BTreeSet::new(),
         temporary: Vec::new(),
     };
-    planner.run(moves);
+    planner.run(&moves);
     *generation = planner.generation;
     Delta {
         operations: planner.operations,
@@ -81,7 +85,7 @@ enum Way {
 }
 
 impl Planner<'_> {
-    fn run(&mut self, moves: Vec<Move>) {
+    fn run(&mut self, moves: &[Move]) {
         let pairs: BTreeSet<(u32, u32)> = moves.iter().map(|m| (m.from, m.to)).collect();
         let rejudging = self.rejudging(&pairs);
         let switching = self.switching();
@@ -92,12 +96,13 @@ impl Planner<'_> {
         }
         self.add_referents();
         let ways = self.ways(&pairs);
-        self.move_first(&moves, &ways);
+        self.move_first(moves, &ways);
         self.switch(&switching);
-        self.move_second(&moves, &ways);
+        self.mend_entries();
+        self.move_second(moves, &ways);
         self.take_bridges_back();
         self.rejudge(&rejudging);
-        self.remove(&moves);
+        self.remove(moves);
         self.settle();
     }
 
@@ -117,8 +122,11 @@ impl Planner<'_> {
                 self.put(Entry::Port(d.key, verdict));
             }
         }
+        // An entry that is there with another value is left over from a way not gone to its end;
+        // endpoints that leave its set have to leave first.
         for d in self.tables.policy.differences() {
-            if let Some(grant) = d.desired {
+            let in_use = d.programmed.is_some() && self.sets.leaving.contains_key(&d.key.set);
+            if let (Some(grant), false) = (d.desired, in_use) {
                 self.put(Entry::Policy(d.key, grant));
             }
         }
@@ -132,10 +140,13 @@ impl Planner<'_> {
     /// Finds each pair's way, and builds what it needs.
     fn ways(&mut self, pairs: &BTreeSet<(u32, u32)>) -> HashMap<(u32, u32), Way> {
         let mut ways = HashMap::new();
-        // For an identity that is new: whose verdicts the sets now in force give it. For one that
-        // ends: whose verdicts the sets to come give it.
+        // An identity that is new can be given verdicts before any address has it, and one that
+        // ends can be given those of the only identity that its addresses go to.
         let mut stands_for: BTreeMap<u32, u32> = BTreeMap::new();
-        let mut leads_to: BTreeMap<u32, u32> = BTreeMap::new();
+        let mut destinations: BTreeMap<u32, usize> = BTreeMap::new();
+        for (from, _) in pairs {
+            *destinations.entry(*from).or_default() += 1;
+        }
         for &(from, to) in pairs {
             let fresh = self.is_fresh(to);
             let as_before = if fresh {
@@ -144,14 +155,15 @@ impl Planner<'_> {
                 to
             };
             let ends = !self.compiler.identities.is_current(from);
-            let as_after = if ends {
-                *leads_to.entry(from).or_insert(to)
+            let as_after = if ends && destinations[&from] == 1 {
+                to
             } else {
                 from
             };
-            let way = if self.leaving_agree(from, as_before) {
+            let traded = self.is_traded(from, to);
+            let way = if !traded && self.leaving_agree(from, as_before) {
                 Way::Early
-            } else if self.arriving_agree(to, as_after) {
+            } else if !traded && self.arriving_agree(to, as_after) {
                 Way::Late
             } else {
                 Way::Through(self.temporary_identity(to))
@@ -175,10 +187,33 @@ impl Planner<'_> {
                     self.bridge(&leaving, from, id);
                     self.bridge(&staying, from, id);
                     self.bridge_to(&arriving, to, id);
+                    for set in self.traded_over(from, to) {
+                        self.bridge_entry(set.0, set.1, id, Grant::default());
+                    }
                 }
             }
         }
         ways
+    }
+
+    /// Sets that some endpoint leaves and another switches to, and of which these want different
+    /// verdicts on the pair's addresses.
+    fn traded_over(&self, from: u32, to: u32) -> Vec<(u32, u32)> {
+        let (now, end) = (
+            self.tables.policy.programmed(),
+            self.tables.policy.desired(),
+        );
+        let both = self.sets.leaving.iter();
+        both.filter(|(set, _)| self.sets.arriving.contains_key(set))
+            .map(|(set, flags)| (*set, *flags))
+            .filter(|(set, flags)| {
+                effective(now, *set, *flags, from) != effective(end, *set, *flags, to)
+            })
+            .collect()
+    }
+
+    fn is_traded(&self, from: u32, to: u32) -> bool {
+        !self.traded_over(from, to).is_empty()
     }
 
     fn is_fresh(&self, id: u32) -> bool {
@@ -259,6 +294,15 @@ impl Planner<'_> {
         }
     }
 
+    /// The entries that step 1 had to leave, now that nobody leaves their sets any more.
+    fn mend_entries(&mut self) {
+        for d in self.tables.policy.differences() {
+            if let (Some(grant), false) = (d.desired, self.bridges.contains(&d.key)) {
+                self.put(Entry::Policy(d.key, grant));
+            }
+        }
+    }
+
     /// Step 4.
     fn move_second(&mut self, moves: &[Move], ways: &HashMap<(u32, u32), Way>) {
         for m in moves {
@@ -312,9 +356,17 @@ impl Planner<'_> {
                 effective(before, set, flags, *from) != effective(after, set, flags, *to)
             })
         };
+        let in_place: BTreeSet<u32> = self
+            .tables
+            .policy
+            .differences()
+            .iter()
+            .filter(|d| d.programmed.is_some())
+            .map(|d| d.key.set)
+            .collect();
         let lasting = self.sets.lasting.iter();
         lasting
-            .filter(|(set, flags)| changes(**set, **flags))
+            .filter(|(set, flags)| in_place.contains(set) || changes(**set, **flags))
             .map(|(set, _)| *set)
             .collect()
     }

@@ -75,6 +75,9 @@ impl ClusterState {
     pub fn resync(&mut self, programmed: Programmed) {
         self.generation = self.generation.max(highest_generation(&programmed));
         self.compiler.numbers.adopt(&programmed);
+        if self.generation > 0 {
+            self.compiler.numbers.remember_generation(self.generation);
+        }
         self.compiler.ports.table.resync(programmed.ports.clone());
         self.tables.resync(programmed);
     }

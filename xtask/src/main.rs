@@ -1,2 +1,73 @@
-//! Developer tasks.
-fn main() {}
+//! Every developer task of netpol: `cargo xtask TASK`.
+//!
+//! A task installs what it needs first (`setup`), says what it does while it works, and ends with an exit code.
+//! One file holds one task.
+
+mod apt_root;
+mod arrows;
+mod build;
+mod demo;
+mod fuzz;
+mod lint;
+mod process;
+mod progress;
+mod setup;
+mod test;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo                  five scenarios with real packets, on this machine
+  cargo xtask test                  everything that CI runs
+  cargo xtask vm --kernel 5.10      the packet tests on the oldest supported kernel
+  cargo xtask lint arrows           which crate uses which";
+
+/// Developer tasks of netpol.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Setup(setup::Args),
+    Demo(demo::Args),
+    #[command(visible_alias = "ci")]
+    Test(test::Args),
+    Lint(lint::Args),
+    Arrows(arrows::Args),
+    Vm(vm::Args),
+    Fuzz(fuzz::Args),
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match &cli.task {
+        Task::Setup(args) => setup::run(args, &workspace),
+        Task::Demo(args) => demo::run(args, &workspace),
+        Task::Test(args) => test::run(args, &workspace),
+        Task::Lint(args) => lint::run(args, &workspace),
+        Task::Arrows(_) => arrows::run(&workspace),
+        Task::Vm(args) => vm::run(args, &workspace),
+        Task::Fuzz(args) => fuzz::run(args, &workspace),
+    }
+}

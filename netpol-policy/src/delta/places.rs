@@ -61,7 +61,7 @@ pub(super) struct Move {
 pub(super) fn moves(tables: &Tables) -> Vec<Move> {
     let mut found = Vec::new();
     let (before, after) = (tables.cidrs_v4.programmed(), tables.cidrs_v4.desired());
-    let trie = Tries::new(before, after, |p| p.length, |p, length| p.cut(length));
+    let trie = Tries::new(before, after, |p| p.length, Cut::cut);
     let settled = tables.cidrs_v4.differences().is_empty();
     for d in tables.identities_v4.differences() {
         let prefix = Prefix4 {
@@ -74,7 +74,7 @@ pub(super) fn moves(tables: &Tables) -> Vec<Move> {
         found.push(trie.move_of(&d, Place::Prefix4(d.key), d.key, false));
     }
     let (before, after) = (tables.cidrs_v6.programmed(), tables.cidrs_v6.desired());
-    let trie = Tries::new(before, after, |p| p.length, |p, length| p.cut(length));
+    let trie = Tries::new(before, after, |p| p.length, Cut::cut);
     let settled = tables.cidrs_v6.differences().is_empty();
     for d in tables.identities_v6.differences() {
         let prefix = Prefix6 {

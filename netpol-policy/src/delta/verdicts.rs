@@ -13,7 +13,8 @@ use crate::table::Table;
 /// The policy sets that endpoints ask, with their flags, by what becomes of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SetsInForce {
-    /// Asked now by an endpoint that will ask another.
+    /// Asked now by an endpoint that will ask another. (An endpoint that goes has no verdict in
+    /// the end, and one that comes has none now: they do not count here.)
     pub(super) leaving: BTreeMap<u32, u32>,
     /// Asked in the end by an endpoint that asks another now.
     pub(super) arriving: BTreeMap<u32, u32>,
@@ -27,16 +28,13 @@ impl SetsInForce {
     pub(super) fn of(endpoints: &Table<u32, Endpoint>) -> Self {
         let (now, end) = (endpoints.programmed(), endpoints.desired());
         let switching = |this: &HashMap<u32, Endpoint>, other: &HashMap<u32, Endpoint>| {
-            let endpoints = this.iter().flat_map(|(ifindex, endpoint)| {
-                let other = other.get(ifindex).copied().unwrap_or_default();
-                let sides = [
-                    (endpoint.ingress, other.ingress),
-                    (endpoint.egress, other.egress),
-                ];
-                let switches = sides.iter().any(|(a, b)| a.set != b.set);
-                sides.map(|(a, _)| switches.then_some(a))
+            let lasting = this
+                .iter()
+                .filter_map(|(ifindex, endpoint)| Some((endpoint, other.get(ifindex)?)));
+            let sides = lasting.flat_map(|(this, other)| {
+                [(this.ingress, other.ingress), (this.egress, other.egress)]
             });
-            sets(endpoints.flatten())
+            sets(sides.filter(|(a, b)| a.set != b.set).map(|(a, _)| a))
         };
         let leaving = switching(now, end);
         let arriving = switching(end, now);

@@ -1,0 +1,191 @@
+//! Packets judged after every single operation of a delta: each end of each connection has the
+//! old verdict or the new one, and nothing else on the way.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a broken test is to panic"
+)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the modules serve several test files"
+)]
+
+mod generate;
+mod maps;
+mod node;
+mod oracle;
+
+use std::collections::BTreeSet;
+
+use generate::{History, history, probes};
+use maps::Opening;
+use netpol_policy::{Operation, Programmed};
+use node::{Node, openings};
+use proptest::{prelude::*, test_runner::Config};
+
+fn cases(default: u32) -> Config {
+    let cases = std::env::var("PROPTEST_CASES").ok();
+    Config {
+        cases: cases.and_then(|c| c.parse().ok()).unwrap_or(default),
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
+
+/// The ends of the probes worth asking: those before and after the changes.
+fn asked(history: &History, seed: u64) -> Vec<Opening> {
+    let mut both = probes(&history.before, seed);
+    both.extend(probes(&history.after(), seed));
+    both.iter().flat_map(openings).collect()
+}
+
+/// Verdicts, with what is not programmed as `None`.
+fn verdicts(maps: &Programmed, asked: &[Opening]) -> Vec<Option<bool>> {
+    asked.iter().map(|o| maps::judge(maps, o)).collect()
+}
+
+/// Those of the endpoints that are there before and after, with the same addresses: a packet for
+/// an address that passes from one pod to another has no old verdict.
+fn lasting(before: &Programmed, after: &Programmed, asked: Vec<Opening>) -> Vec<Opening> {
+    let endpoint = |maps: &Programmed, opening: &Opening| {
+        let ifindex = maps::interface_at(maps, opening.local)?;
+        let endpoint = maps.endpoints[&ifindex];
+        Some((ifindex, endpoint.v4, endpoint.v6))
+    };
+    let mut asked = asked;
+    asked.retain(|o| endpoint(before, o) == endpoint(after, o));
+    asked
+}
+
+/// Whether an endpoint switches to a policy set that another leaves.
+fn trades_sets(before: &Programmed, after: &Programmed) -> bool {
+    let sets = |this: &Programmed, other: &Programmed| -> BTreeSet<u32> {
+        let pairs = this.endpoints.iter();
+        let pairs = pairs.filter_map(|(i, e)| Some((e, other.endpoints.get(i)?)));
+        let sides = pairs.flat_map(|(a, b)| [(a.ingress, b.ingress), (a.egress, b.egress)]);
+        sides
+            .filter(|(a, b)| a.set != b.set && a.isolated())
+            .map(|(a, _)| a.set)
+            .collect()
+    };
+    !sets(before, after).is_disjoint(&sets(after, before))
+}
+
+fn old_or_new(node: &mut Node, asked: &[Opening]) -> Result<(), TestCaseError> {
+    let mut maps = node.maps.clone();
+    let delta = node.commit();
+    let trade = trades_sets(&maps, &node.maps);
+    let asked = &lasting(&maps, &node.maps, asked.to_vec());
+    let before = verdicts(&maps, asked);
+    let after = verdicts(&node.maps, asked);
+    let changed: BTreeSet<usize> = (0..asked.len())
+        .filter(|i| before[*i] != after[*i])
+        .collect();
+    for (step, operation) in delta.operations.iter().enumerate() {
+        maps.apply(operation);
+        for (place, opening) in asked.iter().enumerate() {
+            let now = maps::judge(&maps, opening);
+            let right = now == after[place]
+                || now == before[place]
+                // Closed before open, where endpoints trade sets.
+                || (now == Some(false) && trade);
+            prop_assert!(
+                right,
+                "after operation {step} of {:#?}: {opening:?} is {now:?}, was {:?}, will be {:?}",
+                delta.operations,
+                before[place],
+                after[place],
+            );
+        }
+    }
+    rejudged(&delta.operations, &node.maps, asked, &changed)
+}
+
+/// Every endpoint that has a new verdict on anything has a new generation, written after the last
+/// operation that could change a verdict of its: tracked connections are judged again.
+fn rejudged(
+    operations: &[Operation],
+    maps: &Programmed,
+    asked: &[Opening],
+    changed: &BTreeSet<usize>,
+) -> Result<(), TestCaseError> {
+    use netpol_policy::Entry;
+    for place in changed {
+        let Some(ifindex) = maps::interface_at(maps, asked[*place].local) else {
+            continue;
+        };
+        let written = operations
+            .iter()
+            .any(|o| matches!(o, Operation::Put(Entry::Endpoint(index, _)) if *index == ifindex));
+        prop_assert!(
+            written,
+            "{:?} changed without a new generation",
+            asked[*place]
+        );
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(500))]
+
+    #[test]
+    fn each_change_by_itself(history in history(), seed in any::<u64>()) {
+        let asked = asked(&history, seed);
+        let mut node = Node::with(&history.before.objects);
+        for change in &history.changes {
+            node.change(change);
+            old_or_new(&mut node, &asked)?;
+        }
+    }
+
+    #[test]
+    fn all_changes_at_once(history in history(), seed in any::<u64>()) {
+        let asked = asked(&history, seed);
+        let mut node = Node::with(&history.before.objects);
+        for change in &history.changes {
+            node.change(change);
+        }
+        old_or_new(&mut node, &asked)?;
+    }
+
+    /// A crash anywhere on the way: a new agent leads from there to the same end, and what was the
+    /// old or the new verdict stays one of these.
+    #[test]
+    fn a_crash_on_the_way(history in history(), seed in any::<u64>(), at in any::<prop::sample::Index>()) {
+        let asked = asked(&history, seed);
+        let mut node = Node::with(&history.before.objects);
+        let mut maps = node.maps.clone();
+        for change in &history.changes {
+            node.change(change);
+        }
+        let delta = node.commit();
+        let asked = lasting(&maps, &node.maps, asked);
+        let before = verdicts(&maps, &asked);
+        let mut trade = trades_sets(&maps, &node.maps);
+        let after = verdicts(&node.maps, &asked);
+        prop_assume!(!delta.operations.is_empty());
+        for operation in &delta.operations[..at.index(delta.operations.len())] {
+            maps.apply(operation);
+        }
+        let mut new = Node::new();
+        new.maps = maps.clone();
+        new.state.resync(maps.clone());
+        for object in &history.after().objects {
+            new.set(object);
+        }
+        let recovery = new.commit();
+        trade |= trades_sets(&maps, &new.maps);
+        for operation in &recovery.operations {
+            maps.apply(operation);
+            for (place, opening) in asked.iter().enumerate() {
+                let now = maps::judge(&maps, opening);
+                let right = now == before[place] || now == after[place];
+                prop_assert!(right || (now == Some(false) && trade), "{opening:?}");
+            }
+        }
+        prop_assert_eq!(maps::canonical(&maps), maps::canonical(&node.maps));
+    }
+}

@@ -1,0 +1,99 @@
+//! `setup`: installs what a fresh machine lacks, saying what and why.
+//!
+//! A task asks for the parts it needs, so that nobody has to run this first. Everything is probed by looking at
+//! files, so it takes well under a second where nothing is missing.
+
+mod packages;
+mod rust;
+
+use std::process::ExitCode;
+
+use crate::workspace::Workspace;
+use packages::Need;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask setup          what building, testing and the demo need
+  cargo xtask setup --vm     also what booting other kernels needs (QEMU, busybox)";
+
+/// Install what is missing on this machine (Debian 12 or 13; elsewhere it says what to install by hand).
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Also install what `cargo xtask vm` needs.
+    #[arg(long)]
+    vm: bool,
+}
+
+/// A part of the machine's equipment.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    /// The toolchain's components.
+    Components,
+    /// What links the BPF programs.
+    BpfLinker,
+    /// Checks licenses and sources of dependencies.
+    CargoDeny,
+    /// Namespaces, links and rules for packets that are real.
+    Network,
+    /// Virtual machines.
+    Vm,
+}
+
+/// What building anything that holds the BPF programs needs.
+pub(crate) const BUILD: &[Part] = &[Part::Components, Part::BpfLinker];
+
+const NETWORK: &[Need] = &[
+    Need::program("ip", "iproute2", "lays out namespaces and links"),
+    Need::program("tc", "iproute2", "shows and attaches TC programs"),
+    Need::program("bpftool", "bpftool", "shows loaded programs and maps"),
+    Need::program(
+        "nft",
+        "nftables",
+        "masquerades in the tests of node traffic",
+    ),
+];
+
+const VM: &[Need] = &[
+    Need::program(
+        "qemu-system-x86_64",
+        "qemu-system-x86",
+        "runs other kernels",
+    ),
+    Need::file(
+        "/bin/busybox",
+        "busybox-static",
+        "is the user space beside the tests",
+    ),
+    Need::program("modprobe", "kmod", "knows what a kernel module needs"),
+    Need::program("xz", "xz-utils", "unpacks kernel modules"),
+];
+
+pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode> {
+    let mut parts = vec![
+        Part::Components,
+        Part::BpfLinker,
+        Part::CargoDeny,
+        Part::Network,
+    ];
+    if args.vm {
+        parts.push(Part::Vm);
+    }
+    ensure(workspace, &parts)?;
+    println!("setup: everything is there");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Installs what is missing of these parts.
+pub(crate) fn ensure(workspace: &Workspace, parts: &[Part]) -> anyhow::Result<()> {
+    for part in parts {
+        match part {
+            Part::Components => rust::ensure_components(workspace)?,
+            Part::BpfLinker => rust::ensure_bpf_linker(workspace)?,
+            Part::CargoDeny => rust::ensure_cargo_deny(workspace)?,
+            Part::Network => packages::ensure(workspace, NETWORK)?,
+            Part::Vm => packages::ensure(workspace, VM)?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! The steps of a test run.
+
+use std::process::Command;
+use std::thread;
+
+use anyhow::bail;
+
+use super::tally::Tally;
+use crate::build::Programs;
+use crate::lint;
+use crate::process;
+use crate::setup::{self, Part};
+use crate::vm::{self, Kernel};
+use crate::workspace::Workspace;
+
+/// One step. Tests it runs are counted by the tally it is given.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    /// Whether the later steps make no sense once this one has failed.
+    pub(super) stops: bool,
+    pub(super) run: fn(&Workspace, &mut Tally) -> anyhow::Result<()>,
+}
+
+pub(super) const STEPS: &[Step] = &[
+    Step {
+        name: "setup",
+        what: "what this machine lacks",
+        stops: true,
+        run: set_up,
+    },
+    Step {
+        name: "build",
+        what: "the programs and all tests, for release",
+        stops: true,
+        run: build_all,
+    },
+    Step {
+        name: "lint",
+        what: "format, lints, docs, licenses, file lengths, crate arrows",
+        stops: false,
+        run: |workspace, _| lint::all(workspace),
+    },
+    Step {
+        name: "unit",
+        what: "unit, property and documentation tests",
+        stops: false,
+        run: unit,
+    },
+    Step {
+        name: "e2e",
+        what: "real programs and packets on this machine's kernel",
+        stops: false,
+        run: end_to_end,
+    },
+    Step {
+        name: "vm",
+        what: "packet tests on Linux 5.10, in a virtual machine",
+        stops: false,
+        run: oldest_kernel,
+    },
+];
+
+/// Each end-to-end test has namespaces and an agent of its own; more at once only disturb each other's clocks.
+const MOST_E2E_THREADS: usize = 4;
+
+fn set_up(workspace: &Workspace, _: &mut Tally) -> anyhow::Result<()> {
+    setup::ensure(workspace, setup::BUILD)?;
+    setup::ensure(workspace, &[Part::CargoDeny, Part::Network, Part::Vm])
+}
+
+fn build_all(workspace: &Workspace, _: &mut Tally) -> anyhow::Result<()> {
+    Programs::build(workspace)?;
+    process::run(process::cargo(workspace).args(["test", "--release", "--no-run"]))?;
+    process::run(process::cargo(workspace).args([
+        "test",
+        "--release",
+        "--no-run",
+        "-p",
+        "netpol-e2e",
+    ]))
+}
+
+fn unit(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    let mut test = process::cargo(workspace);
+    test.args(["test", "--release", "--no-fail-fast"]);
+    count(&mut test, tally)
+}
+
+fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    if !process::is_root() {
+        bail!(
+            "these tests make network namespaces and load BPF programs, which needs root: run `sudo -E env PATH=\"$PATH\" cargo xtask test --only e2e`"
+        );
+    }
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let threads = format!("--test-threads={}", threads.min(MOST_E2E_THREADS));
+    let mut test = process::cargo(workspace);
+    test.args(["test", "--release", "--no-fail-fast", "-p", "netpol-e2e"])
+        // The output of tests that pass tells which of them skipped.
+        .args(["--", &threads, "--show-output"]);
+    Programs::build(workspace)?.tell(&mut test);
+    count(&mut test, tally)
+}
+
+fn oldest_kernel(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    vm::run_tests(workspace, Kernel::V5_10, |line| {
+        println!("{line}");
+        tally.read(line);
+    })
+}
+
+/// Runs tests, passing their output on and counting them.
+fn count(test: &mut Command, tally: &mut Tally) -> anyhow::Result<()> {
+    process::all_lines(test, |line| {
+        println!("{line}");
+        tally.read(line);
+    })
+}
