@@ -3,9 +3,9 @@
 //! ```text
 //! 1  numbers, port tables, entries of new policy sets and for new identities
 //! 2  addresses move to where the sets *in force* say of them what they said before
-//! 3  endpoints switch to their new sets, one update each
-//! 4  addresses move on to their own identities, of which the new sets say the same; entries made
-//!    for the way only are taken back in the sets that last
+//! 3  endpoints switch to their new sets, one update each; entries that stood in for others are
+//!    taken back
+//! 4  addresses move on to their own identities, of which the new sets say the same
 //! 5  endpoints of a set that lasts, but judges a moved address otherwise, rise in generation
 //! 6  what nothing refers to any more goes, referents last
 //! ```
@@ -54,7 +54,8 @@ pub(crate) fn plan(tables: &mut Tables, compiler: &mut Compiler, generation: &mu
         sets,
         generation: *generation,
         operations: Vec::new(),
-        bridges: BTreeSet::new(),
+        switch_bridges: BTreeSet::new(),
+        move_bridges: BTreeSet::new(),
         temporary: Vec::new(),
     };
     planner.run(&moves);
@@ -70,8 +71,10 @@ struct Planner<'a> {
     sets: SetsInForce,
     generation: u32,
     operations: Vec<Operation>,
-    /// Policy entries that only the way needs.
-    bridges: BTreeSet<PolicyKey>,
+    /// Policy entries that only the way needs: until endpoints have switched, and until addresses
+    /// have moved.
+    switch_bridges: BTreeSet<PolicyKey>,
+    move_bridges: BTreeSet<PolicyKey>,
     /// Identity numbers that only the way needs.
     temporary: Vec<u32>,
 }
@@ -100,7 +103,8 @@ impl Planner<'_> {
         self.switch(&switching);
         self.mend_entries();
         self.move_second(moves, &ways);
-        self.take_bridges_back();
+        let bridges = std::mem::take(&mut self.move_bridges);
+        self.take_back(bridges);
         self.rejudge(&rejudging);
         self.remove(moves);
         self.settle();
@@ -178,18 +182,23 @@ impl Planner<'_> {
                 ..
             } = self.sets.clone();
             match *way {
-                Way::Early if self.is_fresh(to) => self.bridge(&leaving, from, to),
+                Way::Early if self.is_fresh(to) => {
+                    let keys = self.bridge(&leaving, from, to);
+                    self.switch_bridges.extend(keys);
+                }
                 Way::Late if !self.compiler.identities.is_current(from) => {
-                    self.bridge_to(&arriving, to, from);
+                    let keys = self.bridge_to(&arriving, to, from);
+                    self.move_bridges.extend(keys);
                 }
                 Way::Early | Way::Late => {}
                 Way::Through(id) => {
-                    self.bridge(&leaving, from, id);
-                    self.bridge(&staying, from, id);
-                    self.bridge_to(&arriving, to, id);
-                    for set in self.traded_over(from, to) {
-                        self.bridge_entry(set.0, set.1, id, Grant::default());
+                    let mut keys = self.bridge(&leaving, from, id);
+                    keys.extend(self.bridge(&staying, from, id));
+                    keys.extend(self.bridge_to(&arriving, to, id));
+                    for (set, flags) in self.traded_over(from, to) {
+                        keys.extend(self.bridge_entry(set, flags, id, Grant::default()));
                     }
+                    self.move_bridges.extend(keys);
                 }
             }
         }
@@ -238,29 +247,31 @@ impl Planner<'_> {
         agree(self.tables.policy.desired(), &self.sets.arriving, a, b)
     }
 
-    /// Makes sets judge `id` as they judge `like` now.
-    fn bridge(&mut self, sets: &BTreeMap<u32, u32>, like: u32, id: u32) {
-        for (set, flags) in sets {
+    /// Makes sets judge `id` as they judge `like` now; gives the entries that took.
+    fn bridge(&mut self, sets: &BTreeMap<u32, u32>, like: u32, id: u32) -> Vec<PolicyKey> {
+        let entry = |(set, flags): (&u32, &u32)| {
             let wanted = effective(self.tables.policy.programmed(), *set, *flags, like);
-            self.bridge_entry(*set, *flags, id, wanted);
-        }
+            self.bridge_entry(*set, *flags, id, wanted)
+        };
+        sets.iter().filter_map(entry).collect()
     }
 
-    /// Makes sets judge `id` as they will judge `like` in the end.
-    fn bridge_to(&mut self, sets: &BTreeMap<u32, u32>, like: u32, id: u32) {
-        for (set, flags) in sets {
+    /// Makes sets judge `id` as they will judge `like` in the end; gives the entries that took.
+    fn bridge_to(&mut self, sets: &BTreeMap<u32, u32>, like: u32, id: u32) -> Vec<PolicyKey> {
+        let entry = |(set, flags): (&u32, &u32)| {
             let wanted = effective(self.tables.policy.desired(), *set, *flags, like);
-            self.bridge_entry(*set, *flags, id, wanted);
-        }
+            self.bridge_entry(*set, *flags, id, wanted)
+        };
+        sets.iter().filter_map(entry).collect()
     }
 
-    fn bridge_entry(&mut self, set: u32, flags: u32, id: u32, wanted: Grant) {
+    fn bridge_entry(&mut self, set: u32, flags: u32, id: u32, wanted: Grant) -> Option<PolicyKey> {
         if effective(self.tables.policy.programmed(), set, flags, id) == wanted {
-            return;
+            return None;
         }
         let key = PolicyKey { set, identity: id };
         self.put(Entry::Policy(key, wanted));
-        self.bridges.insert(key);
+        Some(key)
     }
 
     /// Step 2.
@@ -269,6 +280,8 @@ impl Planner<'_> {
             match ways[&(m.from, m.to)] {
                 Way::Early => self.arrive(m),
                 Way::Through(id) => self.put(m.place.entry(id)),
+                // What covers the place may change before the place itself does.
+                Way::Late if m.comes => self.put(m.place.entry(m.from)),
                 Way::Late => {}
             }
         }
@@ -294,10 +307,13 @@ impl Planner<'_> {
         }
     }
 
-    /// The entries that step 1 had to leave, now that nobody leaves their sets any more.
+    /// Now that nobody leaves a set any more: the entries that step 1 had to leave, and those
+    /// that stood in for others.
     fn mend_entries(&mut self) {
+        let bridges = std::mem::take(&mut self.switch_bridges);
+        self.take_back(bridges);
         for d in self.tables.policy.differences() {
-            if let (Some(grant), false) = (d.desired, self.bridges.contains(&d.key)) {
+            if let (Some(grant), false) = (d.desired, self.move_bridges.contains(&d.key)) {
                 self.put(Entry::Policy(d.key, grant));
             }
         }
@@ -321,9 +337,9 @@ impl Planner<'_> {
         }
     }
 
-    /// No address has an identity any more that only the way needs.
-    fn take_bridges_back(&mut self) {
-        for key in std::mem::take(&mut self.bridges) {
+    /// Gives entries that only the way needs what they have in the end.
+    fn take_back(&mut self, bridges: BTreeSet<PolicyKey>) {
+        for key in bridges {
             match self.tables.policy.desired().get(&key).copied() {
                 Some(grant) if self.tables.policy.programmed().get(&key) != Some(&grant) => {
                     self.put(Entry::Policy(key, grant));

@@ -50,6 +50,8 @@ pub(super) struct Move {
     pub(super) from: u32,
     /// What it finds in the end.
     pub(super) to: u32,
+    /// The place has no entry now.
+    pub(super) comes: bool,
     /// The place has no entry in the end.
     pub(super) goes: bool,
     /// Removing the entry gives the place what it has in the end, at any time.
@@ -166,6 +168,7 @@ impl<'a, P: Copy + Eq + Hash> Tries<'a, P> {
             place,
             from: from.unwrap_or_else(|| self.look_up(self.before, prefix)),
             to: to.unwrap_or_else(|| self.look_up(self.after, prefix)),
+            comes: from.is_none(),
             goes: to.is_none(),
             goes_at_once: to.is_none() && settled,
         }
