@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use netpol_common::{
     endpoint::Endpoint,
-    identity::POD,
+    identity::{ANY_POD, POD},
     maps::NumberKind,
     policy::{Grant, PolicyKey},
 };
@@ -39,6 +39,7 @@ use netpol_common::{
 use crate::{
     compile::Compiler,
     operation::{Delta, Entry, Key, Operation},
+    table::Difference,
     tables::Tables,
 };
 use places::Move;
@@ -126,12 +127,10 @@ impl Planner<'_> {
                 self.put(Entry::Port(d.key, verdict));
             }
         }
-        // An entry that is there with another value is left over from a way not gone to its end;
-        // endpoints that leave its set have to leave first.
         for d in self.tables.policy.differences() {
-            let in_use = d.programmed.is_some() && self.sets.leaving.contains_key(&d.key.set);
-            if let (Some(grant), false) = (d.desired, in_use) {
-                self.put(Entry::Policy(d.key, grant));
+            // Endpoints that leave a set have to leave before its entries change.
+            if d.programmed.is_none() || !self.sets.leaving.contains_key(&d.key.set) {
+                self.settle_entry(&d);
             }
         }
         for d in self.tables.node.differences() {
@@ -313,8 +312,24 @@ impl Planner<'_> {
         let bridges = std::mem::take(&mut self.switch_bridges);
         self.take_back(bridges);
         for d in self.tables.policy.differences() {
-            if let (Some(grant), false) = (d.desired, self.move_bridges.contains(&d.key)) {
-                self.put(Entry::Policy(d.key, grant));
+            if !self.move_bridges.contains(&d.key) {
+                self.settle_entry(&d);
+            }
+        }
+    }
+
+    /// Writes an entry of the end. An entry that is there with another value, or that an identity
+    /// of the end should not have, is left over from a way not gone to its end.
+    fn settle_entry(&mut self, d: &Difference<PolicyKey, Grant>) {
+        match d.desired {
+            Some(grant) => self.put(Entry::Policy(d.key, grant)),
+            None => {
+                let id = d.key.identity;
+                let left_over = self.sets.end.contains_key(&d.key.set)
+                    && (id == ANY_POD || self.compiler.identities.is_current(id));
+                if left_over {
+                    self.delete(Key::Policy(d.key));
+                }
             }
         }
     }
@@ -352,7 +367,7 @@ impl Planner<'_> {
 
     /// Endpoints whose entry changes.
     fn switching(&self) -> Vec<(u32, Option<Endpoint>)> {
-        let differs = |d: &crate::table::Difference<u32, Endpoint>| {
+        let differs = |d: &Difference<u32, Endpoint>| {
             let programmed = d.programmed.map(|e| Endpoint { generation: 0, ..e });
             programmed != d.desired
         };

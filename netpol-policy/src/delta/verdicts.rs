@@ -22,6 +22,8 @@ pub(super) struct SetsInForce {
     pub(super) staying: BTreeMap<u32, u32>,
     /// Asked now and in the end, whether endpoints switch or not.
     pub(super) lasting: BTreeMap<u32, u32>,
+    /// Asked in the end.
+    pub(super) end: BTreeMap<u32, u32>,
 }
 
 impl SetsInForce {
@@ -38,10 +40,10 @@ impl SetsInForce {
         };
         let leaving = switching(now, end);
         let arriving = switching(end, now);
-        let all_end = all(end);
+        let end = all(end);
         let lasting: BTreeMap<u32, u32> = all(now)
             .into_iter()
-            .filter(|(set, _)| all_end.contains_key(set))
+            .filter(|(set, _)| end.contains_key(set))
             .collect();
         let staying = lasting
             .iter()
@@ -53,6 +55,7 @@ impl SetsInForce {
             arriving,
             staying,
             lasting,
+            end,
         }
     }
 }
