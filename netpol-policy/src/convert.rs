@@ -6,8 +6,7 @@ mod network_policy;
 mod pod;
 mod problem;
 
-use k8s_openapi::api::core::v1;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
@@ -111,15 +110,28 @@ fn namespace(key: ObjectKey, value: &Value) -> Result<Namespace, Problem> {
     })
 }
 
+/// What of a node's `status` policy needs.
+#[derive(Deserialize)]
+struct NodeStatus {
+    addresses: Option<Vec<NodeAddress>>,
+}
+
+#[derive(Deserialize)]
+struct NodeAddress {
+    #[serde(rename = "type")]
+    kind: String,
+    address: String,
+}
+
 fn node(key: ObjectKey, value: &Value) -> Result<Node, Problem> {
-    let status: Option<v1::NodeStatus> = match value.get("status") {
+    let status: Option<NodeStatus> = match value.get("status") {
         None | Some(Value::Null) => None,
         Some(status) => Some(decode(status, "status")?),
     };
     let listed = status.and_then(|s| s.addresses).unwrap_or_default();
     let mut addresses = Vec::new();
     for (place, address) in listed.iter().enumerate() {
-        if address.type_ == "InternalIP" || address.type_ == "ExternalIP" {
+        if address.kind == "InternalIP" || address.kind == "ExternalIP" {
             let field = format!("status.addresses[{place}].address");
             addresses.push(problem::address(&address.address, &field)?);
         }

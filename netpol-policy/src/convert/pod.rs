@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Problem, decode, labels, problem::address};
@@ -11,17 +11,56 @@ use crate::{
     policy::Protocol,
 };
 
+/// What of `spec` policy needs. The other fields may say what they like.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    node_name: Option<String>,
+    host_network: Option<bool>,
+    containers: Option<Vec<Container>>,
+    init_containers: Option<Vec<Container>>,
+}
+
+#[derive(Deserialize)]
+struct Container {
+    ports: Option<Vec<ContainerPort>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerPort {
+    name: Option<String>,
+    protocol: Option<String>,
+    container_port: i64,
+}
+
+/// What of `status` policy needs.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    phase: Option<String>,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Option<Vec<PodIp>>,
+}
+
+#[derive(Deserialize)]
+struct PodIp {
+    ip: Option<String>,
+}
+
 pub(super) fn pod(key: ObjectKey, value: &Value) -> Result<Pod, Problem> {
     let metadata = |name: &str| {
         let found = value.get("metadata").and_then(|m| m.get(name));
         found.and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    let spec: v1::PodSpec = match value.get("spec") {
-        Some(spec) if spec.is_object() => decode(&with_containers(spec), "spec")?,
+    let spec: Spec = match value.get("spec") {
+        Some(spec) if spec.is_object() => decode(spec, "spec")?,
         _ => return Err(Problem::new("spec", "is missing")),
     };
-    let status: v1::PodStatus = match value.get("status") {
-        None | Some(Value::Null) => v1::PodStatus::default(),
+    let status: Status = match value.get("status") {
+        None | Some(Value::Null) => Status::default(),
         Some(status) => decode(status, "status")?,
     };
     Ok(Pod {
@@ -38,35 +77,22 @@ pub(super) fn pod(key: ObjectKey, value: &Value) -> Result<Pod, Problem> {
     })
 }
 
-/// `spec.containers` is required by the API, but a policy needs only the named ports in it; a
-/// manifest without it is read as one without named ports.
-fn with_containers(spec: &Value) -> Value {
-    let mut spec = spec.clone();
-    if let Value::Object(fields) = &mut spec {
-        let containers = fields.entry("containers").or_insert(Value::Null);
-        if containers.is_null() {
-            *containers = Value::Array(Vec::new());
-        }
-    }
-    spec
-}
-
-fn addresses(status: &v1::PodStatus) -> Result<Vec<std::net::IpAddr>, Problem> {
+fn addresses(status: &Status) -> Result<Vec<std::net::IpAddr>, Problem> {
     let mut found = BTreeSet::new();
     if let Some(ip) = status.pod_ip.as_deref().filter(|ip| !ip.is_empty()) {
         found.insert(address(ip, "status.podIP")?);
     }
     for (place, ip) in status.pod_ips.iter().flatten().enumerate() {
-        if !ip.ip.is_empty() {
-            found.insert(address(&ip.ip, &format!("status.podIPs[{place}].ip"))?);
+        if let Some(ip) = ip.ip.as_deref().filter(|ip| !ip.is_empty()) {
+            found.insert(address(ip, &format!("status.podIPs[{place}].ip"))?);
         }
     }
     Ok(found.into_iter().collect())
 }
 
-fn named_ports(spec: &v1::PodSpec) -> Result<Vec<NamedPort>, Problem> {
+fn named_ports(spec: &Spec) -> Result<Vec<NamedPort>, Problem> {
     let groups = [
-        ("containers", Some(&spec.containers)),
+        ("containers", spec.containers.as_ref()),
         ("initContainers", spec.init_containers.as_ref()),
     ];
     let mut found = BTreeSet::new();

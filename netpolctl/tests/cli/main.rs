@@ -1,0 +1,14 @@
+//! Drives the built `netpolctl`: online commands against a fake agent that serves recorded
+//! replies, `evaluate` on manifests and on requests.
+
+mod agent_errors;
+mod batch;
+mod evaluate;
+mod fake_agent;
+mod generator;
+mod golden;
+mod online;
+mod program;
+mod recorded;
+mod scenarios;
+mod waiting;
