@@ -1,1 +1,109 @@
 //! From a packet to a verdict.
+//!
+//! The code here runs in the kernel (netpol-ebpf compiles it into the programs on the host side
+//! of each pod's veth) and on the host, in tests and in `netpolctl evaluate`. It reads the packet
+//! through [`Packet`] and the maps through [`Tables`], and does nothing else.
+//!
+//! ```text
+//! from_endpoint ─┐
+//!                ├─ endpoint of the interface?  no ─────────────────────────────────> Next
+//! to_endpoint  ──┘      │
+//!                       ├─ isolated in neither direction: source address (spoof.rs) ─> Next | Drop
+//!                       │
+//!                 read.rs     Ethernet, ARP, neighbour discovery, addresses (spoof.rs)
+//!                       │
+//!                 transport.rs  ports, TCP flags, ping
+//!                       │
+//!                 track.rs    a tracked connection of the current generation: its verdict
+//!                       │     one of an older generation: judged again, renewed or cut
+//!                       │     none: judged, then tracked (midstream.rs says when not)
+//!                       │
+//!                 judge.rs    identity of the peer, policy set, ports
+//!                       │
+//!                 report.rs   counter, event ─────────────────────────────────────────> Next | Drop
+//! ```
+//!
+//! What the kernel asks of this code: every generic function is inlined into the program, at most
+//! 512 bytes of stack, no panic and no bounds check left after optimisation, no 128-bit numbers,
+//! no 64-bit division.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+#[cfg(feature = "std")]
+pub mod build;
+#[cfg(feature = "cases")]
+pub mod cases;
+mod context;
+mod family;
+mod flow;
+mod judge;
+#[cfg(feature = "std")]
+pub mod memory;
+mod midstream;
+mod packet;
+mod read;
+mod report;
+mod spoof;
+mod tables;
+mod track;
+mod transport;
+mod verdict;
+
+pub use packet::Packet;
+pub use tables::{Connections, Table, Tables};
+pub use verdict::Decision;
+
+use context::Context;
+use netpol_common::Direction;
+use netpol_common::conntrack::{Key4, Key6};
+
+/// Judges a packet that comes from the pod behind the host interface `ifindex`.
+#[inline(always)]
+pub fn from_endpoint<P, T>(ifindex: u32, packet: &P, tables: &T) -> Decision
+where
+    P: Packet,
+    T: Tables + Connections<Key4> + Connections<Key6>,
+{
+    process(Direction::Egress, ifindex, packet, tables)
+}
+
+/// Judges a packet that goes to the pod behind the host interface `ifindex`.
+#[inline(always)]
+pub fn to_endpoint<P, T>(ifindex: u32, packet: &P, tables: &T) -> Decision
+where
+    P: Packet,
+    T: Tables + Connections<Key4> + Connections<Key6>,
+{
+    process(Direction::Ingress, ifindex, packet, tables)
+}
+
+/// The one way of every packet, and its one exit.
+#[inline(always)]
+fn process<P, T>(direction: Direction, ifindex: u32, packet: &P, tables: &T) -> Decision
+where
+    P: Packet,
+    T: Tables + Connections<Key4> + Connections<Key6>,
+{
+    let Some(endpoint) = tables.endpoint(ifindex) else {
+        return Decision::Next;
+    };
+    let context = Context {
+        ifindex,
+        endpoint,
+        direction,
+        packet,
+        tables,
+    };
+    let verdict = if endpoint.isolated() {
+        match read::isolated(&context) {
+            Ok(verdict) => verdict,
+            Err(reason) => context.refused(reason),
+        }
+    } else {
+        spoof::only(&context)
+    };
+    report::conclude(&context, verdict)
+}

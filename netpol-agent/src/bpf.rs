@@ -1,0 +1,14 @@
+//! The kernel's side: loading the programs, their maps, and where they are attached.
+
+pub(crate) mod clock;
+pub(crate) mod clsact;
+pub(crate) mod counters;
+pub(crate) mod debug_log;
+pub(crate) mod error;
+pub(crate) mod hook;
+pub(crate) mod load;
+pub mod object;
+pub(crate) mod syscall;
+pub(crate) mod table;
+pub(crate) mod tables;
+pub(crate) mod tcx;

@@ -1,0 +1,179 @@
+//! The maps that the agent writes: applying operations, and reading back what is there.
+
+use std::{collections::HashMap, fmt::Debug, hash::Hash, io, path::Path};
+
+use bytemuck::Pod;
+use netpol_common::{
+    conntrack::{Connection, Key4, Key6},
+    endpoint::Endpoint,
+    identity::{Address4, Address6, Prefix4, Prefix6},
+    maps::{self, Digest, Number},
+    policy::{Grant, PolicyKey, PortKey, PortVerdict},
+};
+use netpol_policy::{Entry, Key, Limits, Operation, Programmed};
+
+use super::{
+    counters::Counters,
+    error::{LoadError, TableError},
+    table::Table,
+};
+
+/// The agent's maps, open.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) endpoints: Table<u32, Endpoint>,
+    pub(crate) counters: Counters,
+    identities_v4: Table<Address4, u32>,
+    identities_v6: Table<Address6, u32>,
+    cidrs_v4: Table<Prefix4, u32>,
+    cidrs_v6: Table<Prefix6, u32>,
+    policy: Table<PolicyKey, Grant>,
+    ports: Table<PortKey, PortVerdict>,
+    node: Table<Address6, u32>,
+    numbers: Table<Digest, Number>,
+}
+
+impl Tables {
+    /// Opens the maps pinned in a directory.
+    pub(crate) fn open(directory: &Path) -> Result<Self, LoadError> {
+        Ok(Self {
+            endpoints: Table::open(directory, maps::ENDPOINT)?,
+            counters: Counters::open(directory)?,
+            identities_v4: Table::open(directory, maps::IDENTITY_V4)?,
+            identities_v6: Table::open(directory, maps::IDENTITY_V6)?,
+            cidrs_v4: Table::open(directory, maps::CIDR_V4)?,
+            cidrs_v6: Table::open(directory, maps::CIDR_V6)?,
+            policy: Table::open(directory, maps::POLICY)?,
+            ports: Table::open(directory, maps::PORTS)?,
+            node: Table::open(directory, maps::NODE)?,
+            numbers: Table::open(directory, maps::NUMBERS)?,
+        })
+    }
+
+    /// What the maps can hold in a settled state.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits::of_maps(Limits {
+            endpoints: self.endpoints.capacity(),
+            identities_v4: self.identities_v4.capacity(),
+            identities_v6: self.identities_v6.capacity(),
+            cidrs_v4: self.cidrs_v4.capacity(),
+            cidrs_v6: self.cidrs_v6.capacity(),
+            policy_entries: self.policy.capacity(),
+            port_entries: self.ports.capacity(),
+            rules: self.counters.capacity(),
+        })
+    }
+
+    /// Does what an operation says.
+    pub(crate) fn apply(&self, operation: &Operation) -> Result<(), TableError> {
+        match operation {
+            Operation::Put(entry) => self.put(entry),
+            Operation::Delete(key) => self.delete(key),
+            Operation::ResetCounter(number) => {
+                named(maps::COUNTERS, operation, self.counters.reset(*number))
+            }
+        }
+    }
+
+    fn put(&self, entry: &Entry) -> Result<(), TableError> {
+        match entry {
+            Entry::Endpoint(k, v) => put(&self.endpoints, k, v),
+            Entry::IdentityV4(k, v) => put(&self.identities_v4, k, v),
+            Entry::IdentityV6(k, v) => put(&self.identities_v6, k, v),
+            Entry::CidrV4(k, v) => put(&self.cidrs_v4, k, v),
+            Entry::CidrV6(k, v) => put(&self.cidrs_v6, k, v),
+            Entry::Policy(k, v) => put(&self.policy, k, v),
+            Entry::Port(k, v) => put(&self.ports, k, v),
+            Entry::Node(k, v) => put(&self.node, k, v),
+            Entry::Number(k, v) => put(&self.numbers, k, v),
+        }
+    }
+
+    fn delete(&self, key: &Key) -> Result<(), TableError> {
+        match key {
+            Key::Endpoint(k) => delete(&self.endpoints, k),
+            Key::IdentityV4(k) => delete(&self.identities_v4, k),
+            Key::IdentityV6(k) => delete(&self.identities_v6, k),
+            Key::CidrV4(k) => delete(&self.cidrs_v4, k),
+            Key::CidrV6(k) => delete(&self.cidrs_v6, k),
+            Key::Policy(k) => delete(&self.policy, k),
+            Key::Port(k) => delete(&self.ports, k),
+            Key::Node(k) => delete(&self.node, k),
+            Key::Number(k) => delete(&self.numbers, k),
+        }
+    }
+
+    /// Reads all of it. The agent is the only writer, so this is one state.
+    pub(crate) fn read(&self) -> Result<Programmed, TableError> {
+        Ok(Programmed {
+            endpoints: read(&self.endpoints)?,
+            identities_v4: read(&self.identities_v4)?,
+            identities_v6: read(&self.identities_v6)?,
+            cidrs_v4: read(&self.cidrs_v4)?,
+            cidrs_v6: read(&self.cidrs_v6)?,
+            policy: read(&self.policy)?,
+            ports: read(&self.ports)?,
+            node: read(&self.node)?,
+            numbers: read(&self.numbers)?,
+        })
+    }
+
+    /// Reads the endpoints alone.
+    pub(crate) fn read_endpoints(
+        &self,
+    ) -> Result<HashMap<u32, Endpoint>, TableError> {
+        read(&self.endpoints)
+    }
+}
+
+/// The maps of tracked connections, which the programs write and the agent clears of what is over.
+#[derive(Debug)]
+pub(crate) struct ConntrackTables {
+    pub(crate) v4: Table<Key4, Connection>,
+    pub(crate) v6: Table<Key6, Connection>,
+    pub(crate) new_v4: Table<Key4, Connection>,
+    pub(crate) new_v6: Table<Key6, Connection>,
+}
+
+impl ConntrackTables {
+    /// Opens the maps pinned in a directory.
+    pub(crate) fn open(directory: &Path) -> Result<Self, LoadError> {
+        Ok(Self {
+            v4: Table::open(directory, maps::CONNTRACK_V4)?,
+            v6: Table::open(directory, maps::CONNTRACK_V6)?,
+            new_v4: Table::open(directory, maps::CONNTRACK_NEW_V4)?,
+            new_v6: Table::open(directory, maps::CONNTRACK_NEW_V6)?,
+        })
+    }
+}
+
+fn put<K: Pod + Debug, V: Pod + Debug>(
+    table: &Table<K, V>,
+    key: &K,
+    value: &V,
+) -> Result<(), TableError> {
+    named(table.name(), &("put", key, value), table.put(key, value))
+}
+
+fn delete<K: Pod + Debug, V: Pod>(table: &Table<K, V>, key: &K) -> Result<(), TableError> {
+    named(table.name(), &("delete", key), table.delete(key))
+}
+
+fn read<K: Pod + Eq + Hash, V: Pod>(
+    table: &Table<K, V>,
+) -> Result<HashMap<K, V>, TableError> {
+    let entries = named(table.name(), &"read back", table.entries())?;
+    Ok(entries.into_iter().collect())
+}
+
+fn named<T>(
+    map: &'static str,
+    operation: &dyn Debug,
+    result: io::Result<T>,
+) -> Result<T, TableError> {
+    result.map_err(|source| TableError {
+        map,
+        operation: format!("{operation:?}"),
+        source,
+    })
+}

@@ -1,0 +1,231 @@
+//! The command line.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use netpol_common::maps;
+
+use crate::bpf::load::MapSizes;
+
+/// Enforces Kubernetes NetworkPolicies on this node, by eBPF programs on the pods' interfaces.
+#[derive(Debug, Parser)]
+#[command(name = "netpol-agent", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  stopped by SIGTERM or SIGINT (what was in force stays in force), or cleaned up
+  1  failed while running; what was in force stays in force
+  2  the command line is wrong
+  3  this machine or these rights do not do: not root, no BPF file system, maps of another layout
+  4  another agent runs on the same BPF directory or socket";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  Enforce the policies of a directory on this node, whose name in the manifests is node-a:
+    netpol-agent run --node node-a --manifests /etc/netpol/manifests
+
+  A second agent, in a network namespace of its own:
+    ip netns exec lab netpol-agent run --node lab --manifests lab/ \\
+      --bpffs /sys/fs/bpf/lab --socket /run/netpol/lab.sock
+
+Stopping the agent leaves everything in force; the next one takes over without a gap.
+`netpol-agent cleanup` removes all of it.";
+
+const CLEANUP_EXAMPLES: &str = "\
+Examples:
+  netpol-agent cleanup
+  ip netns exec lab netpol-agent cleanup --bpffs /sys/fs/bpf/lab
+
+Run it in the network namespace of the agent: filters of the clsact qdisc are found there alone.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Enforce, until SIGTERM or SIGINT.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Remove the programs, maps and files that agents left, and nothing else.
+    #[command(after_help = CLEANUP_EXAMPLES)]
+    Cleanup(CleanupArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// This node's name, as pods have it in spec.nodeName.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: String,
+    /// Directory of Kubernetes objects: *.yaml, *.yml and *.json, several documents a file, Lists.
+    /// It is watched; directories in it are not read.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) manifests: PathBuf,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// How log lines are written, on standard error.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// How programs are attached: by TCX where the kernel has it (6.6), else by clsact filters.
+    #[arg(long, default_value = "auto")]
+    pub(crate) hook: HookChoice,
+    /// Denies and new connections that are reported at most, a second and CPU.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) events_per_second: u32,
+    #[command(flatten)]
+    pub(crate) sizes: Sizes,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CleanupArgs {
+    /// Directory of the BPF file system that the agent used; it also says where its socket was.
+    #[arg(long, value_name = "DIR", default_value = BPFFS)]
+    pub(crate) bpffs: PathBuf,
+    /// How log lines are written, on standard error.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+const BPFFS: &str = "/sys/fs/bpf/netpol";
+
+/// Where an agent keeps what outlives it.
+#[derive(Debug, Args)]
+pub(crate) struct Places {
+    /// Directory of the BPF file system for maps and links. One for each network namespace.
+    #[arg(long, value_name = "DIR", default_value = BPFFS)]
+    pub(crate) bpffs: PathBuf,
+    /// Socket of the local API. Copies of good manifests are kept beside it.
+    #[arg(long, value_name = "PATH", default_value = "/run/netpol/agent.sock")]
+    pub(crate) socket: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HookChoice {
+    /// TCX where the kernel has it.
+    Auto,
+    /// TCX, or fail.
+    Tcx,
+    /// Filters of the clsact qdisc.
+    Clsact,
+}
+
+/// Sizes of the maps. Maps that are pinned already keep theirs. Of those that hold policies, half
+/// is for the state in force and half for the next one while it comes into force.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Table sizes")]
+pub(crate) struct Sizes {
+    /// Local pods, twice.
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = at_least(2))]
+    max_endpoints: u32,
+    /// Pod addresses that rules select, of each family, twice.
+    #[arg(long, value_name = "N", default_value_t = 131_072, value_parser = at_least(2))]
+    max_addresses: u32,
+    /// Address blocks of rules, of each family, twice.
+    #[arg(long, value_name = "N", default_value_t = 32_768, value_parser = at_least(2))]
+    max_prefixes: u32,
+    /// What policy sets grant to whom, twice.
+    #[arg(long, value_name = "N", default_value_t = 262_144, value_parser = at_least(2))]
+    max_policy_entries: u32,
+    /// Ports of grants, twice.
+    #[arg(long, value_name = "N", default_value_t = 131_072, value_parser = at_least(2))]
+    max_port_entries: u32,
+    /// Rules and default denies, each a counter, twice.
+    #[arg(long, value_name = "N", default_value_t = 32_768, value_parser = at_least(130))]
+    max_rules: u32,
+    /// Connections that were answered, of each family.
+    #[arg(long, value_name = "N", default_value_t = 131_072, value_parser = at_least(1))]
+    max_connections: u32,
+    /// Connections that were not answered yet, of each family.
+    #[arg(long, value_name = "N", default_value_t = 32_768, value_parser = at_least(1))]
+    max_new_connections: u32,
+    /// Bytes of events that wait for the agent: a power of two, and of whole pages.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = power_of_two)]
+    event_buffer: u32,
+}
+
+impl Sizes {
+    /// The sizes by map.
+    pub(crate) fn maps(&self) -> MapSizes {
+        // At most one number for each identity, table, set and rule there can be.
+        let numbers = self.max_policy_entries.saturating_mul(2);
+        let numbers = numbers.saturating_add(self.max_rules).saturating_add(self.max_endpoints);
+        MapSizes(BTreeMap::from([
+            (maps::ENDPOINT, self.max_endpoints),
+            (maps::IDENTITY_V4, self.max_addresses),
+            (maps::IDENTITY_V6, self.max_addresses),
+            (maps::CIDR_V4, self.max_prefixes),
+            (maps::CIDR_V6, self.max_prefixes),
+            (maps::POLICY, self.max_policy_entries),
+            (maps::PORTS, self.max_port_entries),
+            (maps::COUNTERS, self.max_rules),
+            (maps::CONNTRACK_V4, self.max_connections),
+            (maps::CONNTRACK_V6, self.max_connections),
+            (maps::CONNTRACK_NEW_V4, self.max_new_connections),
+            (maps::CONNTRACK_NEW_V6, self.max_new_connections),
+            (maps::EVENTS, self.event_buffer),
+            (maps::NODE, NODE_ADDRESSES),
+            (maps::NUMBERS, numbers),
+        ]))
+    }
+}
+
+/// Addresses of the node's own interfaces: one for each bridge and uplink, or one for each pod.
+const NODE_ADDRESSES: u32 = 8192;
+
+fn at_least(least: u32) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(least)..)
+}
+
+fn power_of_two(text: &str) -> Result<u32, String> {
+    let bytes: u32 = text.parse().map_err(|error| format!("{error}"))?;
+    if bytes >= 4096 && bytes.is_power_of_two() {
+        Ok(bytes)
+    } else {
+        Err("not a power of two from 4096 on".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_go_to_their_maps() {
+        let arguments = [
+            "netpol-agent", "run", "--node", "n", "--manifests", "d", "--max-endpoints", "4",
+            "--max-connections", "7",
+        ];
+        let Command::Run(arguments) = Cli::parse_from(arguments).command else {
+            panic!("another command");
+        };
+        let sizes = arguments.sizes.maps().0;
+        assert_eq!(sizes[maps::ENDPOINT], 4);
+        assert_eq!(sizes[maps::CONNTRACK_V6], 7);
+        assert!(sizes.keys().all(|name| {
+            maps::PROGRAM_MAPS.contains(name) || *name == maps::NUMBERS
+        }));
+    }
+
+    #[test]
+    fn an_event_buffer_is_a_power_of_two() {
+        assert_eq!(power_of_two("8192"), Ok(8192));
+        for wrong in ["0", "2048", "5000", "x"] {
+            power_of_two(wrong).expect_err(wrong);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The one owner of the cluster's state and of the maps.
+//!
+//! ```text
+//! manifests --+                                 +--> maps     (Delta, one operation at a time)
+//! findings ---+--> ClusterState --> commit -----+--> hooks    (then: attach, detach)
+//! audit ------+                                 +--> local pods, revision (watch channels)
+//! events -----> flows
+//! questions --> answered after what came before them is in force
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use netpol_common::event::Event;
+use netpol_policy::{Change, ClusterState, ObjectKey, Programmed, Scope};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+mod answer;
+mod baseline;
+mod enforce;
+mod names;
+mod report;
+mod wait;
+
+use crate::{
+    bpf::{
+        clock::Clock,
+        hook::Hooks,
+        tables::{ConntrackTables, Tables},
+    },
+    discovery::{Findings, Pods, decide::Claimant},
+    flows::{FlowLog, Subscription},
+    manifests::{ManifestReport, ManifestUpdate},
+};
+use baseline::Baseline;
+
+/// How often the kernel is compared with what should be there.
+const AUDIT: Duration = Duration::from_secs(10);
+/// The pause after a failed operation: first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// What the engine is asked.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// A call of the local API that the engine alone answers.
+    Call(netpol_api::Call, oneshot::Sender<netpol_api::Reply>),
+    /// The latest flows, and those to come.
+    Subscribe(oneshot::Sender<Subscription>),
+}
+
+/// Where the engine gets its work from.
+pub(crate) struct Inputs {
+    pub(crate) manifests: mpsc::Receiver<ManifestUpdate>,
+    pub(crate) findings: mpsc::Receiver<Findings>,
+    pub(crate) events: mpsc::Receiver<Vec<Event>>,
+    pub(crate) questions: mpsc::Receiver<Question>,
+}
+
+/// What the engine is made of.
+pub(crate) struct Parts {
+    pub(crate) node: String,
+    pub(crate) tables: Tables,
+    pub(crate) conntrack: ConntrackTables,
+    pub(crate) hooks: Hooks,
+    pub(crate) clock: Arc<Clock>,
+    /// What loading had to say.
+    pub(crate) notes: Vec<String>,
+    pub(crate) manifests: ManifestUpdate,
+}
+
+/// What others watch of the engine.
+pub(crate) struct Outlets {
+    pub(crate) pods: watch::Receiver<Pods>,
+    /// Changes with every change of what a question about enforcement would be answered.
+    pub(crate) revision: watch::Receiver<u64>,
+}
+
+/// The engine.
+pub(crate) struct Engine {
+    node: String,
+    state: ClusterState,
+    tables: Tables,
+    conntrack: ConntrackTables,
+    hooks: Hooks,
+    clock: Arc<Clock>,
+    notes: Vec<String>,
+    manifests: ManifestReport,
+    /// What the maps hold, as far as the agent knows: the audit compares.
+    mirror: Programmed,
+    /// The pods with an interface, as the state knows them.
+    interfaces: BTreeMap<ObjectKey, u32>,
+    findings: Findings,
+    /// Interfaces on which both programs are in place.
+    attached: BTreeSet<u32>,
+    hook_problems: BTreeMap<u32, String>,
+    /// Why the last operation on the maps failed, and the pause until the next attempt.
+    failure: Option<(String, Duration)>,
+    retry_at: Option<Instant>,
+    dirty: bool,
+    audits: u64,
+    /// How often the audit found something to repair.
+    repairs: u64,
+    generation: u64,
+    started: u64,
+    flows: FlowLog,
+    baseline: Baseline,
+    pods: watch::Sender<Pods>,
+    revision: watch::Sender<u64>,
+}
+
+impl Engine {
+    /// Takes over what the maps hold. Nothing is changed yet.
+    pub(crate) fn new(parts: Parts) -> anyhow::Result<(Self, Outlets)> {
+        let programmed = parts.tables.read()?;
+        let mut state = ClusterState::new(Scope::Node(parts.node.clone()), parts.tables.limits());
+        let mirror = programmed.clone();
+        state.resync(programmed);
+        let (pods, watch_pods) = watch::channel(Pods::default());
+        let (revision, watch_revision) = watch::channel(0);
+        let mut engine = Self {
+            node: parts.node,
+            state,
+            tables: parts.tables,
+            conntrack: parts.conntrack,
+            hooks: parts.hooks,
+            clock: parts.clock,
+            notes: parts.notes,
+            manifests: parts.manifests.report.clone(),
+            mirror,
+            interfaces: BTreeMap::new(),
+            findings: Findings::default(),
+            attached: BTreeSet::new(),
+            hook_problems: BTreeMap::new(),
+            failure: None,
+            retry_at: None,
+            dirty: true,
+            audits: 0,
+            repairs: 0,
+            generation: 0,
+            started: report::unix_seconds() as u64,
+            flows: FlowLog::default(),
+            baseline: Baseline::default(),
+            pods,
+            revision,
+        };
+        engine.take_manifests(parts.manifests);
+        let outlets = Outlets {
+            pods: watch_pods,
+            revision: watch_revision,
+        };
+        Ok((engine, outlets))
+    }
+
+    /// Assumes each pod where a former agent had it, if the programs are still there: the kernel
+    /// may have forgotten since how it leads there.
+    pub(crate) async fn recall_interfaces(&mut self) -> anyhow::Result<()> {
+        let there = self.hooks.interfaces().await?;
+        self.attached.clear();
+        for pod in self.state.local_pods() {
+            let endpoint = self.mirror.endpoints.iter().find(|(ifindex, endpoint)| {
+                there.contains(*ifindex)
+                    && pod.addresses.iter().any(|a| names::has_address(endpoint, *a))
+            });
+            if let Some((ifindex, _)) = endpoint {
+                self.attach(pod.key, *ifindex);
+            }
+        }
+        Ok(())
+    }
+
+    /// The local pods, for the first search.
+    pub(crate) fn local_pods(&self) -> Vec<Claimant> {
+        let pods = self.state.local_pods().into_iter();
+        pods.map(|pod| {
+            let object = self.state.pod(&pod.key);
+            Claimant {
+                terminating: object.is_some_and(|object| object.terminating),
+                created: object.map(|object| object.created.clone()).unwrap_or_default(),
+                pod: pod.key,
+                addresses: pod.addresses,
+                held: pod.ifindex,
+            }
+        })
+        .collect()
+    }
+
+    /// Works until shutdown. What is in force then stays.
+    pub(crate) async fn run(mut self, mut inputs: Inputs, shutdown: CancellationToken) {
+        let mut audit = interval(AUDIT);
+        audit.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        audit.reset();
+        let mut questions = Vec::new();
+        loop {
+            let retry_at = self.retry_at.unwrap_or_else(|| Instant::now() + AUDIT);
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                Some(update) = inputs.manifests.recv() => self.take_manifests(update),
+                Some(findings) = inputs.findings.recv() => self.take_findings(findings).await,
+                Some(events) = inputs.events.recv() => self.take_events(&events),
+                Some(question) = inputs.questions.recv() => questions.push(question),
+                _ = audit.tick() => self.audit().await,
+                () = sleep_until(retry_at), if self.retry_at.is_some() => self.dirty = true,
+            }
+            // Whatever was sent before a question is in force before it is answered.
+            while let Ok(update) = inputs.manifests.try_recv() {
+                self.take_manifests(update);
+            }
+            while let Ok(findings) = inputs.findings.try_recv() {
+                self.take_findings(findings).await;
+            }
+            if self.dirty {
+                self.settle().await;
+            }
+            for question in questions.drain(..) {
+                self.answer(question);
+            }
+        }
+    }
+
+    fn take_manifests(&mut self, update: ManifestUpdate) {
+        self.dirty |= !update.changes.is_empty();
+        for change in update.changes {
+            self.state.apply(change);
+        }
+        self.manifests = update.report;
+        self.revise();
+    }
+
+    /// Takes where pods are now. Pods that came since that search began are left as they are.
+    pub(crate) async fn take_findings(&mut self, findings: Findings) {
+        for ifindex in &findings.vanished {
+            self.attached.remove(ifindex);
+            if let Err(error) = self.hooks.forget(*ifindex) {
+                tracing::warn!(ifindex, %error, "cannot forget a vanished interface");
+            }
+            self.dirty = true;
+        }
+        for (pod, found) in &findings.found {
+            if self.interfaces.get(pod) != Some(&found.ifindex) && self.is_local(pod) {
+                tracing::info!(%pod, interface = found.name, ifindex = found.ifindex, "found");
+                self.attach(pod.clone(), found.ifindex);
+            }
+        }
+        for (pod, reason) in &findings.missing {
+            if self.interfaces.contains_key(pod) {
+                tracing::info!(%pod, reason, "lost its interface");
+                self.detach(pod);
+            }
+        }
+        if findings.local_addresses != self.findings.local_addresses {
+            let addresses = findings.local_addresses.clone();
+            self.state.apply(Change::LocalAddresses(addresses));
+            self.dirty = true;
+        }
+        self.findings = findings;
+        self.revise();
+    }
+
+    fn take_events(&mut self, events: &[Event]) {
+        for event in events {
+            let flow = names::flow(event, &self.state, &self.mirror);
+            self.flows.push(flow);
+        }
+    }
+
+    fn is_local(&self, pod: &ObjectKey) -> bool {
+        self.state.local_pods().iter().any(|local| local.key == *pod)
+    }
+
+    fn attach(&mut self, pod: ObjectKey, ifindex: u32) {
+        // The state takes the interface from the pod that had it.
+        self.interfaces.retain(|_, held| *held != ifindex);
+        self.interfaces.insert(pod.clone(), ifindex);
+        self.state.apply(Change::Attach { pod, ifindex });
+        self.dirty = true;
+    }
+
+    fn detach(&mut self, pod: &ObjectKey) {
+        self.interfaces.remove(pod);
+        self.state.apply(Change::Detach { pod: pod.clone() });
+        self.dirty = true;
+    }
+
+    fn revise(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+}

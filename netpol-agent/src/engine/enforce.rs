@@ -1,0 +1,189 @@
+//! Putting the state in force, and keeping it there.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use netpol_policy::Delta;
+use tokio::time::Instant;
+
+use super::{Engine, RETRY};
+use crate::{
+    bpf::{error::TableError, hook::Done},
+    discovery::decide::Claimant,
+};
+
+/// Every so many audits all maps are read, not the endpoints alone.
+const WHOLE_AUDIT: u64 = 6;
+
+impl Engine {
+    /// Brings maps and hooks to where the state is. First the maps, then the programs that read
+    /// them; what is no longer wanted goes last.
+    pub(crate) async fn settle(&mut self) {
+        self.dirty = false;
+        self.retry_at = None;
+        self.forget_removed_pods();
+        let result = tokio::task::block_in_place(|| {
+            let delta = self.state.commit();
+            self.apply(&delta)
+        });
+        match result {
+            Ok(operations) => {
+                self.failure = None;
+                self.attach_programs().await;
+                self.detach_programs().await;
+                if operations > 0 {
+                    self.generation += 1;
+                    tracing::info!(operations, generation = self.generation, "in force");
+                }
+            }
+            Err(error) => self.recover(&error),
+        }
+        self.publish_pods();
+        self.revise();
+    }
+
+    /// Applies the operations one by one, in their order, up to the first that fails.
+    fn apply(&mut self, delta: &Delta) -> Result<usize, TableError> {
+        for operation in &delta.operations {
+            self.tables.apply(operation)?;
+            self.mirror.apply(operation);
+            self.baseline.apply(operation);
+        }
+        Ok(delta.operations.len())
+    }
+
+    /// After a failure: what the maps hold is what is read back, and the next delta starts there.
+    fn recover(&mut self, error: &TableError) {
+        let pause = match &self.failure {
+            Some((_, pause)) => (*pause * 2).min(RETRY.1),
+            None => RETRY.0,
+        };
+        tracing::error!(%error, ?pause, "a map operation failed");
+        self.failure = Some((error.to_string(), pause));
+        self.retry_at = Some(Instant::now() + pause);
+        match self.tables.read() {
+            Ok(programmed) => {
+                self.mirror.clone_from(&programmed);
+                self.state.resync(programmed);
+            }
+            Err(error) => tracing::error!(%error, "cannot read the maps back"),
+        }
+    }
+
+    async fn attach_programs(&mut self) {
+        self.hook_problems.clear();
+        for ifindex in self.wanted_interfaces() {
+            if self.attached.contains(&ifindex) {
+                continue;
+            }
+            match self.hooks.ensure(ifindex).await {
+                Ok(done) => {
+                    tracing::info!(ifindex, ?done, "programs in place");
+                    self.attached.insert(ifindex);
+                    if let Err(error) = self.hooks.remove_other(ifindex).await {
+                        tracing::warn!(ifindex, %error, "cannot remove the other way's programs");
+                    }
+                }
+                Err(error) => {
+                    // An interface that is gone is the search's to report.
+                    if !error.is_gone() {
+                        tracing::error!(ifindex, %error, "cannot attach");
+                    }
+                    self.hook_problems.insert(ifindex, error.to_string());
+                    self.retry_at.get_or_insert(Instant::now() + Duration::from_secs(1));
+                }
+            }
+        }
+    }
+
+    async fn detach_programs(&mut self) {
+        let wanted = self.wanted_interfaces();
+        let surplus: Vec<u32> = self.attached.difference(&wanted).copied().collect();
+        for ifindex in surplus {
+            match self.hooks.remove(ifindex).await {
+                Ok(()) => tracing::info!(ifindex, "programs removed"),
+                Err(error) if error.is_gone() => drop(self.hooks.forget(ifindex)),
+                Err(error) => tracing::warn!(ifindex, %error, "cannot remove programs"),
+            }
+            self.attached.remove(&ifindex);
+        }
+    }
+
+    /// Removes what a former agent left on interfaces that are no endpoint's now.
+    pub(crate) async fn remove_leftovers(&mut self) {
+        match self.hooks.interfaces().await {
+            Ok(there) => {
+                self.attached.extend(there);
+                self.detach_programs().await;
+            }
+            Err(error) => tracing::warn!(%error, "cannot list attached programs"),
+        }
+    }
+
+    fn wanted_interfaces(&self) -> BTreeSet<u32> {
+        self.mirror.endpoints.keys().copied().collect()
+    }
+
+    /// Compares the kernel with what should be there, and repairs.
+    pub(crate) async fn audit(&mut self) {
+        self.audits += 1;
+        for ifindex in self.attached.clone() {
+            match self.hooks.ensure(ifindex).await {
+                Ok(Done::Nothing) => {}
+                Ok(done) => self.repaired(&format!("interface {ifindex}: {done:?}")),
+                Err(error) => {
+                    tracing::warn!(ifindex, %error, "cannot check programs");
+                    self.attached.remove(&ifindex);
+                    self.dirty = true;
+                }
+            }
+        }
+        match self.drifted() {
+            Ok(false) => {}
+            Ok(true) => match self.tables.read() {
+                Ok(programmed) => {
+                    self.repaired("maps");
+                    self.mirror.clone_from(&programmed);
+                    self.state.resync(programmed);
+                    self.dirty = true;
+                }
+                Err(error) => tracing::error!(%error, "cannot read the maps back"),
+            },
+            Err(error) => tracing::error!(%error, "cannot audit the maps"),
+        }
+    }
+
+    fn drifted(&self) -> Result<bool, TableError> {
+        if self.audits.is_multiple_of(WHOLE_AUDIT) {
+            let there = tokio::task::block_in_place(|| self.tables.read())?;
+            return Ok(there != self.mirror);
+        }
+        Ok(self.tables.read_endpoints()? != self.mirror.endpoints)
+    }
+
+    fn repaired(&mut self, what: &str) {
+        self.repairs += 1;
+        tracing::warn!(what, repairs = self.repairs, "repaired what others changed");
+    }
+
+    /// The state keeps an interface for a pod that is gone, should it come again; the search
+    /// decides that anew.
+    fn forget_removed_pods(&mut self) {
+        let local: BTreeSet<_> = self.state.local_pods().into_iter().map(|p| p.key).collect();
+        let gone: Vec<_> = self.interfaces.keys().filter(|pod| !local.contains(pod)).cloned().collect();
+        for pod in gone {
+            self.detach(&pod);
+        }
+        self.dirty = false;
+    }
+
+    fn publish_pods(&self) {
+        let pods: Vec<Claimant> = self.local_pods();
+        self.pods.send_if_modified(|published| {
+            let changed = **published != pods;
+            if changed {
+                *published = Arc::new(pods);
+            }
+            changed
+        });
+    }
+}

@@ -1,0 +1,243 @@
+//! What is known, in the API's types.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use netpol_api::{
+    CounterRow, DropCount, Endpoint, EndpointState, InvalidObject, Isolation, Losses, Policy,
+    PolicyProblem, Status, TableFill, Verdict, WaitOutcome,
+};
+use netpol_common::{
+    ABI_VERSION,
+    counter::{self, Counter, DropReason},
+};
+use netpol_policy::{EndpointDirectionView, EndpointView, RuleAttribution};
+
+use super::{
+    Engine,
+    names::{EXEMPTIONS, direction_of, object_name, rule_of, rule_ref},
+    wait,
+};
+
+/// Seconds since the Unix epoch.
+pub(crate) fn unix_seconds() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs_f64()
+}
+
+impl Engine {
+    pub(crate) fn status(&self) -> Status {
+        let endpoints = self.endpoints();
+        Status {
+            node: self.node.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            abi: ABI_VERSION,
+            started: self.started,
+            enforcing: wait::outcome(&endpoints, &self.problems()).enforced,
+            hook: self.hooks.hook(),
+            generation: self.generation,
+            manifests: self.manifests.status.clone(),
+            endpoints,
+            invalid: self.invalid(),
+            tables: self.table_fill(),
+            drops: self.drops(),
+            losses: self.losses(),
+        }
+    }
+
+    pub(crate) fn wait_outcome(&self) -> WaitOutcome {
+        wait::outcome(&self.endpoints(), &self.problems())
+    }
+
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        let views = self.state.endpoints().into_iter();
+        views.map(|view| self.endpoint(view)).collect()
+    }
+
+    fn endpoint(&self, view: EndpointView) -> Endpoint {
+        let found = self.findings.found.get(&view.pod);
+        let found = found.filter(|found| Some(found.ifindex) == view.ifindex);
+        Endpoint {
+            pod: object_name(&view.pod),
+            interface: found.map(|found| found.name.clone()),
+            ifindex: view.ifindex,
+            state: self.endpoint_state(&view),
+            ingress: isolation(&view.ingress),
+            egress: isolation(&view.egress),
+            generation: view.generation,
+            addresses: view.addresses,
+        }
+    }
+
+    fn endpoint_state(&self, view: &EndpointView) -> EndpointState {
+        let pending = |reason: &str| EndpointState::Pending {
+            reason: reason.to_owned(),
+        };
+        let Some(ifindex) = view.ifindex else {
+            let reason = self.findings.missing.get(&view.pod);
+            return pending(reason.map_or("its interface is being looked for", String::as_str));
+        };
+        if let Some(problem) = self.hook_problems.get(&ifindex) {
+            return pending(problem);
+        }
+        if !self.attached.contains(&ifindex) {
+            return pending("the programs are not attached to its interface yet");
+        }
+        if self.failure.is_some() {
+            return pending("the maps could not be written");
+        }
+        match &view.closed {
+            Some(reason) => EndpointState::Closed {
+                reason: reason.clone(),
+            },
+            None => EndpointState::Enforced,
+        }
+    }
+
+    /// Sentences about what keeps all endpoints from what is on disk.
+    fn problems(&self) -> Vec<String> {
+        let failure = self.failure.iter();
+        let failure = failure.map(|(error, _)| format!("the maps could not be written: {error}"));
+        let files = self.manifests.unread.iter().cloned();
+        failure.chain(files).collect()
+    }
+
+    pub(crate) fn policies(&self) -> Vec<Policy> {
+        let views = self.state.policies().into_iter();
+        views
+            .map(|view| Policy {
+                policy: object_name(&view.key),
+                directions: view.directions.into_iter().map(direction_of).collect(),
+                pods: view.pods.iter().map(object_name).collect(),
+                ingress_rules: view.ingress_rules as u32,
+                egress_rules: view.egress_rules as u32,
+                problem: view.problem.map(|problem| PolicyProblem {
+                    field: problem.field,
+                    reason: problem.reason,
+                }),
+            })
+            .collect()
+    }
+
+    fn invalid(&self) -> Vec<InvalidObject> {
+        let mut invalid = self.manifests.invalid.clone();
+        for view in self.state.policies() {
+            if let Some(problem) = view.problem {
+                invalid.push(InvalidObject {
+                    file: None,
+                    object: Some(format!("NetworkPolicy {}", view.key)),
+                    field: Some(problem.field),
+                    reason: problem.reason,
+                    effect: "the pods it selects stay isolated, and none of its rules allows \
+                             anything"
+                        .to_owned(),
+                });
+            }
+        }
+        let plain = |reason: String, effect: &str| InvalidObject {
+            file: None,
+            object: None,
+            field: None,
+            reason,
+            effect: effect.to_owned(),
+        };
+        let notes = self.notes.iter().cloned();
+        invalid.extend(notes.map(|note| plain(note, "the map keeps its size")));
+        let failure = self.failure.iter();
+        invalid.extend(failure.map(|(error, _)| {
+            plain(error.clone(), "what was in force before stays; it is tried again")
+        }));
+        if self.repairs > 0 {
+            let reason = format!("others changed netpol's programs or maps {} times", self.repairs);
+            invalid.push(plain(reason, "it was repaired each time; see the log"));
+        }
+        invalid
+    }
+
+    fn table_fill(&self) -> Vec<TableFill> {
+        let tables = self.state.tables().into_iter();
+        tables
+            .map(|table| TableFill {
+                table: table.map.to_owned(),
+                used: table.used,
+                capacity: table.capacity,
+            })
+            .collect()
+    }
+
+    fn drops(&self) -> Vec<DropCount> {
+        let reasons = DropReason::ALL.into_iter();
+        reasons
+            .map(|reason| (reason, self.count(reason.counter())))
+            .filter(|(_, count)| count.packets > 0)
+            .map(|(reason, count)| DropCount {
+                reason: reason.words().to_owned(),
+                packets: count.packets,
+                bytes: count.bytes,
+            })
+            .collect()
+    }
+
+    fn losses(&self) -> Losses {
+        Losses {
+            events: self.count(counter::EVENTS_LOST).packets + self.flows.missed(),
+            events_limited: self.count(counter::EVENTS_LIMITED).packets,
+            connections_not_promoted: self.count(counter::CONNTRACK_NOT_PROMOTED).packets,
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Vec<CounterRow> {
+        let rules = self.state.rules().into_iter().map(|(number, view)| {
+            let verdict = match view.attribution {
+                RuleAttribution::Rule { .. } => Verdict::Allow,
+                RuleAttribution::DefaultDeny { .. } => Verdict::Deny,
+            };
+            let pods = view.pods.iter().map(object_name).collect();
+            self.row(number, rule_of(view), verdict, pods)
+        });
+        let drops = DropReason::ALL.map(|reason| (reason.counter(), Verdict::Deny));
+        let exemptions = EXEMPTIONS.map(|number| (number, Verdict::Allow));
+        let fixed = drops.into_iter().chain(exemptions).map(|(number, verdict)| {
+            let rule = rule_ref(number, &self.state);
+            self.row(number, rule, verdict, Vec::new())
+        });
+        rules.chain(fixed.filter(|row| row.packets > 0)).collect()
+    }
+
+    fn row(
+        &self,
+        number: u32,
+        rule: netpol_api::RuleRef,
+        verdict: Verdict,
+        pods: Vec<netpol_api::ObjectName>,
+    ) -> CounterRow {
+        let count = self.baseline.since(number, self.count(number));
+        CounterRow {
+            rule,
+            verdict,
+            packets: count.packets,
+            bytes: count.bytes,
+            pods,
+        }
+    }
+
+    /// What every counter that can be shown stands at.
+    pub(crate) fn counts(&self) -> Vec<(u32, Counter)> {
+        let rules = self.state.rules().into_iter().map(|(number, _)| number);
+        let numbers = rules.chain(0..counter::FIRST_RULE);
+        numbers.map(|number| (number, self.count(number))).collect()
+    }
+
+    fn count(&self, number: u32) -> Counter {
+        self.tables.counters.read(number).unwrap_or_else(|error| {
+            tracing::warn!(number, %error, "cannot read a counter");
+            Counter::default()
+        })
+    }
+}
+
+fn isolation(view: &EndpointDirectionView) -> Isolation {
+    Isolation {
+        isolated: view.isolated,
+        policies: view.policies.iter().map(object_name).collect(),
+    }
+}

@@ -1,0 +1,114 @@
+//! What the maps hold when a case starts.
+
+use core::net::IpAddr;
+use std::vec::Vec;
+
+use netpol_common::address::{v4_word, v6_words};
+use netpol_common::endpoint::{Endpoint, EndpointDirection};
+use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
+use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
+
+use crate::memory::Memory;
+
+/// Contents of the maps that the agent writes.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// The endpoint behind [`super::IFINDEX`], if there is one.
+    pub endpoint: Option<Endpoint>,
+    /// Addresses with an entry in the exact hash.
+    pub identities: Vec<(IpAddr, u32)>,
+    /// Prefixes, as address and length.
+    pub prefixes: Vec<(IpAddr, u32, u32)>,
+    /// What policy sets grant.
+    pub grants: Vec<(PolicyKey, Grant)>,
+    /// What port tables say.
+    pub ports: Vec<(PortKey, PortVerdict)>,
+    /// The node's own addresses.
+    pub nodes: Vec<IpAddr>,
+}
+
+/// An address as a map key.
+pub(super) enum Words {
+    V4(u32),
+    V6([u32; 4]),
+}
+
+pub(super) fn words(address: IpAddr) -> Words {
+    match address {
+        IpAddr::V4(address) => Words::V4(v4_word(address)),
+        IpAddr::V6(address) => Words::V6(v6_words(address)),
+    }
+}
+
+/// The key of the node map: IPv4 addresses are mapped.
+#[must_use]
+pub fn node_key(address: IpAddr) -> Address6 {
+    let address = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    Address6 {
+        words: v6_words(address),
+    }
+}
+
+impl Setup {
+    /// Changes the endpoint's entry.
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Endpoint)) -> Self {
+        if let Some(endpoint) = &mut self.endpoint {
+            change(endpoint);
+        }
+        self
+    }
+
+    /// Takes isolation away in the direction of ingress.
+    pub(super) fn egress_only(self) -> Self {
+        self.with(|endpoint| endpoint.ingress = EndpointDirection::default())
+    }
+
+    /// Takes isolation away in the direction of egress.
+    pub(super) fn ingress_only(self) -> Self {
+        self.with(|endpoint| endpoint.egress = EndpointDirection::default())
+    }
+
+    /// Takes isolation away in both directions.
+    pub(super) fn not_isolated(self) -> Self {
+        self.ingress_only().egress_only()
+    }
+
+    /// Writes the contents into maps in memory.
+    ///
+    /// # Panics
+    ///
+    /// The maps are too small.
+    pub fn write(&self, memory: &mut Memory) {
+        const ROOM: &str = "the maps hold the setup of a case";
+        if let Some(endpoint) = self.endpoint {
+            let inserted = memory.endpoint.insert(super::IFINDEX, endpoint);
+            inserted.expect(ROOM);
+        }
+        for &(address, identity) in &self.identities {
+            match words(address) {
+                Words::V4(word) => memory.identity_v4.insert(Address4 { word }, identity),
+                Words::V6(words) => memory.identity_v6.insert(Address6 { words }, identity),
+            }
+            .expect(ROOM);
+        }
+        for &(address, length, identity) in &self.prefixes {
+            match words(address) {
+                Words::V4(word) => memory.cidr_v4.insert(Prefix4 { length, word }, identity),
+                Words::V6(words) => memory.cidr_v6.insert(Prefix6 { length, words }, identity),
+            }
+            .expect(ROOM);
+        }
+        for &(key, grant) in &self.grants {
+            memory.policy.insert(key, grant).expect(ROOM);
+        }
+        for &(key, verdict) in &self.ports {
+            memory.ports.insert(key, verdict).expect(ROOM);
+        }
+        for &node in &self.nodes {
+            memory.node.insert(node_key(node), 1).expect(ROOM);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a packet is judged against.
+
+use netpol_common::Direction;
+use netpol_common::counter::{DropReason, NOT_ISOLATED};
+use netpol_common::endpoint::Endpoint;
+
+use crate::verdict::Verdict;
+
+/// A packet at an endpoint.
+pub(crate) struct Context<'a, P, T> {
+    pub(crate) ifindex: u32,
+    pub(crate) endpoint: &'a Endpoint,
+    /// Direction of the packet.
+    pub(crate) direction: Direction,
+    pub(crate) packet: &'a P,
+    pub(crate) tables: &'a T,
+}
+
+impl<P, T> Context<'_, P, T> {
+    /// The verdict on a packet of an isolated endpoint that could not be judged.
+    ///
+    /// A reason that only says "cannot be understood" closes the directions that are isolated.
+    /// In the other one there is nothing to understand: the API says of a pod that no policy
+    /// isolates in a direction that "all \[its\] connections are allowed" there.
+    #[inline(always)]
+    pub(crate) fn refused(&self, reason: DropReason) -> Verdict {
+        let isolated = self.endpoint.direction(self.direction).isolated();
+        if !isolated && not_understood(reason) {
+            return Verdict::pass(NOT_ISOLATED);
+        }
+        Verdict::drop(reason)
+    }
+}
+
+/// Whether a reason means that the packet could not be judged by policy, rather than that it must
+/// not pass whatever the policy says.
+#[inline(always)]
+const fn not_understood(reason: DropReason) -> bool {
+    match reason {
+        DropReason::Truncated
+        | DropReason::UnknownEtherType
+        | DropReason::MalformedHeader
+        | DropReason::Fragment
+        | DropReason::ExtensionHeader
+        | DropReason::NotForEndpoint => true,
+        DropReason::Spoofed
+        | DropReason::ConntrackFull
+        | DropReason::PolicyTooLarge
+        | DropReason::Inconsistent => false,
+    }
+}

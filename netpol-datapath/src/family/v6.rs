@@ -1,0 +1,248 @@
+//! IPv6 (RFC 8200).
+
+use netpol_common::conntrack::Key6;
+use netpol_common::counter::DropReason;
+use netpol_common::endpoint::Endpoint;
+use netpol_common::identity::{Address6, Prefix6};
+use netpol_common::protocol;
+
+use super::{ETHERNET_LENGTH, Family, Header, LARGEST_LENGTH, LINK_LOCAL_PLACE, end};
+use crate::{Packet, Tables};
+
+/// The fixed header (RFC 8200, 3), by its words of 32 bits.
+type Wire = [u32; 10];
+
+const HEADER_LENGTH: usize = 40;
+const _: () = assert!(size_of::<Wire>() == HEADER_LENGTH);
+
+/// Indices into [`Wire`].
+mod word {
+    /// Version, traffic class, flow label.
+    pub(super) const VERSION: usize = 0;
+    /// Payload length, next header, hop limit.
+    pub(super) const LENGTH: usize = 1;
+    /// The first of four.
+    pub(super) const SOURCE: usize = 2;
+    /// The first of four.
+    pub(super) const DESTINATION: usize = 6;
+}
+
+/// Next headers that another header follows (IANA, "IPv6 Extension Header Types"). ESP (50) is
+/// on that list too, but what follows it cannot be read: a protocol like any other here.
+mod extension {
+    pub(super) const HOP_BY_HOP: u8 = 0;
+    pub(super) const ROUTING: u8 = 43;
+    pub(super) const FRAGMENT: u8 = 44;
+    pub(super) const AUTHENTICATION: u8 = 51;
+    pub(super) const DESTINATION_OPTIONS: u8 = 60;
+    pub(super) const MOBILITY: u8 = 135;
+    pub(super) const HOST_IDENTITY: u8 = 139;
+    pub(super) const SHIM6: u8 = 140;
+    pub(super) const EXPERIMENT_1: u8 = 253;
+    pub(super) const EXPERIMENT_2: u8 = 254;
+}
+
+pub(crate) enum V6 {}
+
+impl Family for V6 {
+    const VERSION: u32 = 6;
+    const ICMP: u8 = protocol::ICMPV6;
+    type Address = [u32; 4];
+    type Key = Key6;
+
+    #[inline(always)]
+    fn read<P: Packet>(packet: &P) -> Result<Header<[u32; 4]>, DropReason> {
+        let wire: Wire = packet.load(ETHERNET_LENGTH).ok_or(DropReason::Truncated)?;
+        if u32::from_be(wire[word::VERSION]) >> 28 != 6 {
+            return Err(DropReason::MalformedHeader);
+        }
+        let length = u32::from_be(wire[word::LENGTH]);
+        Ok(Header {
+            source: address(&wire, word::SOURCE),
+            destination: address(&wire, word::DESTINATION),
+            protocol: (length >> 8) as u8,
+            hops: length as u8,
+            fragment: false,
+            payload: ETHERNET_LENGTH + HEADER_LENGTH,
+            end: end(total_length(length >> 16, packet.len()), packet.len())?,
+        })
+    }
+
+    #[inline(always)]
+    fn obstacle(header: &Header<[u32; 4]>) -> Option<DropReason> {
+        match header.protocol {
+            extension::FRAGMENT => Some(DropReason::Fragment),
+            extension::HOP_BY_HOP
+            | extension::ROUTING
+            | extension::AUTHENTICATION
+            | extension::DESTINATION_OPTIONS
+            | extension::MOBILITY
+            | extension::HOST_IDENTITY
+            | extension::SHIM6
+            | extension::EXPERIMENT_1
+            | extension::EXPERIMENT_2 => Some(DropReason::ExtensionHeader),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn place(endpoint: &Endpoint, local: [u32; 4], remote: [u32; 4]) -> Option<u32> {
+        if Self::owns(endpoint, local) {
+            Some(u32::from(local != endpoint.v6[0]))
+        } else if stays_on_link(local, remote) {
+            Some(LINK_LOCAL_PLACE)
+        } else {
+            None
+        }
+    }
+
+    #[inline(always)]
+    fn owns(endpoint: &Endpoint, address: [u32; 4]) -> bool {
+        // `::` is an unused place, and no address of a pod.
+        !unspecified(address) && (address == endpoint.v6[0] || address == endpoint.v6[1])
+    }
+
+    #[inline(always)]
+    fn key(endpoint: u32, remote: [u32; 4], ports: u32, selector: u32) -> Key6 {
+        Key6 {
+            endpoint,
+            remote,
+            ports,
+            selector,
+        }
+    }
+
+    #[inline(always)]
+    fn identity<T: Tables>(tables: &T, address: [u32; 4]) -> Option<u32> {
+        tables.identity_v6(&Address6 { words: address })
+    }
+
+    #[inline(always)]
+    fn cidr<T: Tables>(tables: &T, address: [u32; 4]) -> Option<u32> {
+        tables.cidr_v6(&Prefix6 {
+            length: 128,
+            words: address,
+        })
+    }
+
+    #[inline(always)]
+    fn node_key(address: [u32; 4]) -> Address6 {
+        Address6 { words: address }
+    }
+
+    #[inline(always)]
+    fn event_words(address: [u32; 4]) -> [u32; 4] {
+        address
+    }
+}
+
+#[inline(always)]
+const fn address(wire: &Wire, first: usize) -> [u32; 4] {
+    [
+        wire[first],
+        wire[first + 1],
+        wire[first + 2],
+        wire[first + 3],
+    ]
+}
+
+/// The packet's length as its header declares it, the header included. A segmentation-offload
+/// packet of more than 64 KiB declares zero, and is as long as its frame.
+#[inline(always)]
+fn total_length(declared: u32, frame: u32) -> u32 {
+    let carried = frame.wrapping_sub(ETHERNET_LENGTH as u32);
+    if declared == 0 && carried > LARGEST_LENGTH {
+        carried
+    } else {
+        HEADER_LENGTH as u32 + declared
+    }
+}
+
+/// Whether no router forwards a packet between the two addresses.
+///
+/// RFC 4291, 2.5.6: "Routers must not forward any packets with Link-Local source or destination
+/// addresses to other links." A link-local address belongs to an interface, not to the pod's
+/// entry, so it is the endpoint's when the other side is on the link too. The unspecified address
+/// is what a pod has before it has any (RFC 4862, 5.4; RFC 3590): it may speak to the link.
+#[inline(always)]
+fn stays_on_link(local: [u32; 4], remote: [u32; 4]) -> bool {
+    let to_group = link_local_group(remote);
+    link_local(local) && (link_local(remote) || to_group) || unspecified(local) && to_group
+}
+
+/// `fe80::/10`.
+#[inline(always)]
+fn link_local(address: [u32; 4]) -> bool {
+    address[0] & u32::from_be(0xffc0_0000) == u32::from_be(0xfe80_0000)
+}
+
+/// `ff02::/16`.
+#[inline(always)]
+fn link_local_group(address: [u32; 4]) -> bool {
+    address[0] & u32::from_be(0xffff_0000) == u32::from_be(0xff02_0000)
+}
+
+#[inline(always)]
+fn unspecified(address: [u32; 4]) -> bool {
+    address[0] | address[1] | address[2] | address[3] == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv6Addr;
+
+    use netpol_common::address::v6_words;
+    use netpol_common::endpoint::Endpoint;
+
+    use super::{Family, LINK_LOCAL_PLACE, V6, total_length};
+
+    fn words(address: &str) -> [u32; 4] {
+        v6_words(address.parse::<Ipv6Addr>().expect("an address"))
+    }
+
+    #[test]
+    fn zero_declares_the_whole_frame_only_beyond_64_kib() {
+        assert_eq!(total_length(20, 74), 60);
+        assert_eq!(total_length(0, 54), 40);
+        assert_eq!(total_length(0, 14 + 70_000), 70_000);
+    }
+
+    #[test]
+    fn an_address_is_the_pods_or_stays_on_the_link() {
+        let endpoint = Endpoint {
+            v6: [words("fd00::2"), words("fd00::3")],
+            ..Endpoint::default()
+        };
+        let place = |local, remote| V6::place(&endpoint, words(local), words(remote));
+        assert_eq!(place("fd00::2", "2001:db8::1"), Some(0));
+        assert_eq!(place("fd00::3", "2001:db8::1"), Some(1));
+        assert_eq!(place("fd00::4", "2001:db8::1"), None);
+        for (local, remote) in [
+            ("fe80::2", "fe80::1"),
+            ("febf::2", "fe80::1"),
+            ("fe80::2", "ff02::1:ff00:1"),
+            ("::", "ff02::16"),
+        ] {
+            assert_eq!(
+                place(local, remote),
+                Some(LINK_LOCAL_PLACE),
+                "{local} {remote}"
+            );
+        }
+        for (local, remote) in [
+            ("fe80::2", "fd00::1"),
+            ("fec0::2", "fe80::1"),
+            ("fe80::2", "ff05::1"),
+            ("::", "fe80::1"),
+            ("::", "::"),
+            ("::1", "ff02::1"),
+        ] {
+            assert_eq!(place(local, remote), None, "{local} {remote}");
+        }
+    }
+
+    #[test]
+    fn an_unused_place_is_nobodys_address() {
+        assert!(!V6::owns(&Endpoint::default(), [0; 4]));
+    }
+}

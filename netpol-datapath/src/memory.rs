@@ -1,0 +1,335 @@
+//! The maps in memory, for tests and for offline evaluation.
+//!
+//! [`Memory`] holds what the kernel's maps hold, under the same keys, with the same limits. What
+//! the agent writes is public; what the programs write is read through methods. The clock stands
+//! still until it is set. Not for several threads at once: one [`Memory`] each.
+
+mod hash;
+mod packet;
+mod prefix;
+
+use core::cell::{Cell, RefCell};
+use std::vec::Vec;
+
+pub use hash::{Full, HashTable};
+pub use packet::SlicePacket;
+pub use prefix::{Prefix, PrefixTable};
+
+use netpol_common::conntrack::{Connection, Key4, Key6, TIMEOUT_SECONDS, Timeout};
+use netpol_common::counter::Counter;
+use netpol_common::endpoint::Endpoint;
+use netpol_common::event::{Event, EventLimit};
+use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
+use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
+
+use crate::{Connections, Table, Tables};
+
+/// Ticks a second of [`Memory`]'s clock.
+pub const TICKS_PER_SECOND: u32 = 250;
+
+/// Where the clock starts: five minutes before its low half wraps, as Linux does it, so that
+/// whoever mishandles the wrap learns of it.
+const INITIAL_TICKS: u32 = 0_u32.wrapping_sub(300 * TICKS_PER_SECOND);
+
+/// How many entries the maps hold at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacities {
+    /// Every map that the agent writes.
+    pub agent: usize,
+    /// Connections that have seen a reply, of each family.
+    pub replied: usize,
+    /// Connections that have not, of each family.
+    pub new: usize,
+    /// Counters; numbers from here on are not counted.
+    pub counters: usize,
+    /// Events that nobody has taken yet.
+    pub events: usize,
+}
+
+impl Default for Capacities {
+    /// As the programs declare the maps, or more.
+    fn default() -> Self {
+        Self {
+            agent: 262_144,
+            replied: 262_144,
+            new: 65_536,
+            counters: 16_384,
+            events: 16_384,
+        }
+    }
+}
+
+/// The maps of a node.
+pub struct Memory {
+    /// Interface index -> endpoint.
+    pub endpoint: HashTable<u32, Endpoint>,
+    /// IPv4 address -> identity.
+    pub identity_v4: HashTable<Address4, u32>,
+    /// IPv6 address -> identity.
+    pub identity_v6: HashTable<Address6, u32>,
+    /// IPv4 prefix -> identity.
+    pub cidr_v4: PrefixTable<Prefix4>,
+    /// IPv6 prefix -> identity.
+    pub cidr_v6: PrefixTable<Prefix6>,
+    /// What policy sets grant.
+    pub policy: HashTable<PolicyKey, Grant>,
+    /// What port tables say.
+    pub ports: HashTable<PortKey, PortVerdict>,
+    /// The node's own addresses, IPv4 ones mapped.
+    pub node: HashTable<Address6, u32>,
+    /// Events a second that are sent at most.
+    pub events_per_second: u32,
+    conntrack_v4: RefCell<Conntrack<Key4>>,
+    conntrack_v6: RefCell<Conntrack<Key6>>,
+    counters: RefCell<Vec<Counter>>,
+    events: RefCell<Vec<Event>>,
+    event_limit: Cell<EventLimit>,
+    ticks: Cell<u32>,
+    capacities: Capacities,
+}
+
+/// The two conntrack tables of a family.
+struct Conntrack<K> {
+    replied: HashTable<K, Connection>,
+    new: HashTable<K, Connection>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(Capacities::default())
+    }
+}
+
+impl Memory {
+    /// Empty maps.
+    #[must_use]
+    pub fn new(capacities: Capacities) -> Self {
+        Self {
+            endpoint: HashTable::new(capacities.agent),
+            identity_v4: HashTable::new(capacities.agent),
+            identity_v6: HashTable::new(capacities.agent),
+            cidr_v4: PrefixTable::new(capacities.agent),
+            cidr_v6: PrefixTable::new(capacities.agent),
+            policy: HashTable::new(capacities.agent),
+            ports: HashTable::new(capacities.agent),
+            node: HashTable::new(capacities.agent),
+            events_per_second: u32::MAX,
+            conntrack_v4: RefCell::new(Conntrack::new(&capacities)),
+            conntrack_v6: RefCell::new(Conntrack::new(&capacities)),
+            counters: RefCell::default(),
+            events: RefCell::default(),
+            event_limit: Cell::default(),
+            ticks: Cell::new(INITIAL_TICKS),
+            capacities,
+        }
+    }
+
+    /// Sets the clock.
+    pub fn set_ticks(&self, ticks: u32) {
+        self.ticks.set(ticks);
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, seconds: u32) {
+        let ticks = seconds.wrapping_mul(TICKS_PER_SECOND);
+        self.ticks.set(self.ticks.get().wrapping_add(ticks));
+    }
+
+    /// The IPv4 connections of a table, in the order of their keys.
+    #[must_use]
+    pub fn connections_v4(&self, table: Table) -> Vec<(Key4, Connection)> {
+        self.conntrack_v4.borrow().table(table).sorted()
+    }
+
+    /// The IPv6 connections of a table, in the order of their keys.
+    #[must_use]
+    pub fn connections_v6(&self, table: Table) -> Vec<(Key6, Connection)> {
+        self.conntrack_v6.borrow().table(table).sorted()
+    }
+
+    /// Forgets every connection.
+    pub fn clear_connections(&self) {
+        self.conntrack_v4.borrow_mut().clear();
+        self.conntrack_v6.borrow_mut().clear();
+    }
+
+    /// What was counted under a number.
+    #[must_use]
+    pub fn counter(&self, number: u32) -> Counter {
+        let counters = self.counters.borrow();
+        counters.get(number as usize).copied().unwrap_or_default()
+    }
+
+    /// Everything that was counted, by number, without those at zero.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(u32, Counter)> {
+        let counters = self.counters.borrow();
+        (0..)
+            .zip(counters.iter().copied())
+            .filter(|(_, counter)| *counter != Counter::default())
+            .collect()
+    }
+
+    /// Counts from zero again.
+    pub fn clear_counters(&self) {
+        self.counters.borrow_mut().clear();
+    }
+
+    /// The events since the last call.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<Event> {
+        self.events.take()
+    }
+}
+
+impl<K: Copy + Eq + Ord + core::hash::Hash> Conntrack<K> {
+    fn new(capacities: &Capacities) -> Self {
+        Self {
+            replied: HashTable::new(capacities.replied),
+            new: HashTable::new(capacities.new),
+        }
+    }
+
+    fn table(&self, table: Table) -> &HashTable<K, Connection> {
+        match table {
+            Table::Replied => &self.replied,
+            Table::New => &self.new,
+        }
+    }
+
+    fn table_mut(&mut self, table: Table) -> &mut HashTable<K, Connection> {
+        match table {
+            Table::Replied => &mut self.replied,
+            Table::New => &mut self.new,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.replied.clear();
+        self.new.clear();
+    }
+}
+
+impl Tables for Memory {
+    fn endpoint(&self, ifindex: u32) -> Option<&Endpoint> {
+        self.endpoint.get(&ifindex)
+    }
+
+    fn identity_v4(&self, address: &Address4) -> Option<u32> {
+        self.identity_v4.get(address).copied()
+    }
+
+    fn identity_v6(&self, address: &Address6) -> Option<u32> {
+        self.identity_v6.get(address).copied()
+    }
+
+    fn cidr_v4(&self, address: &Prefix4) -> Option<u32> {
+        self.cidr_v4.longest_match(address)
+    }
+
+    fn cidr_v6(&self, address: &Prefix6) -> Option<u32> {
+        self.cidr_v6.longest_match(address)
+    }
+
+    fn policy(&self, key: &PolicyKey) -> Option<Grant> {
+        self.policy.get(key).copied()
+    }
+
+    fn port(&self, key: &PortKey) -> Option<PortVerdict> {
+        self.ports.get(key).copied()
+    }
+
+    fn is_node(&self, address: &Address6) -> bool {
+        self.node.get(address).is_some()
+    }
+
+    fn count(&self, counter: u32, bytes: u32) -> bool {
+        let number = counter as usize;
+        if number >= self.capacities.counters {
+            return false;
+        }
+        let mut counters = self.counters.borrow_mut();
+        if counters.len() <= number {
+            counters.resize(number + 1, Counter::default());
+        }
+        counters[number].packets += 1;
+        counters[number].bytes += u64::from(bytes);
+        true
+    }
+
+    fn emit(&self, event: &Event) -> bool {
+        let mut events = self.events.borrow_mut();
+        let room = events.len() < self.capacities.events;
+        if room {
+            events.push(*event);
+        }
+        room
+    }
+
+    fn event_limit(&self) -> Option<EventLimit> {
+        Some(self.event_limit.get())
+    }
+
+    fn set_event_limit(&self, limit: EventLimit) {
+        self.event_limit.set(limit);
+    }
+
+    fn ticks(&self) -> u32 {
+        self.ticks.get()
+    }
+
+    fn ticks_per_second(&self) -> u32 {
+        TICKS_PER_SECOND
+    }
+
+    fn timeout(&self, class: Timeout) -> u32 {
+        TIMEOUT_SECONDS[class as usize] * TICKS_PER_SECOND
+    }
+
+    fn events_per_second(&self) -> u32 {
+        self.events_per_second
+    }
+}
+
+/// Which of the two families' tables a key belongs to.
+trait FamilyKey: Copy + Eq + Ord + core::hash::Hash {
+    fn conntrack(memory: &Memory) -> &RefCell<Conntrack<Self>>;
+}
+
+impl FamilyKey for Key4 {
+    fn conntrack(memory: &Memory) -> &RefCell<Conntrack<Self>> {
+        &memory.conntrack_v4
+    }
+}
+
+impl FamilyKey for Key6 {
+    fn conntrack(memory: &Memory) -> &RefCell<Conntrack<Self>> {
+        &memory.conntrack_v6
+    }
+}
+
+impl<K: FamilyKey> Connections<K> for Memory {
+    type Place = (Table, K);
+
+    fn find(&self, table: Table, key: &K) -> Option<(Connection, Self::Place)> {
+        let conntrack = K::conntrack(self).borrow();
+        let connection = conntrack.table(table).get(key)?;
+        Some((*connection, (table, *key)))
+    }
+
+    fn touch(&self, (table, key): Self::Place, ticks: u32) {
+        let mut conntrack = K::conntrack(self).borrow_mut();
+        if let Some(connection) = conntrack.table_mut(table).get_mut(&key) {
+            connection.last_seen = ticks;
+        }
+    }
+
+    fn put(&self, table: Table, key: &K, connection: &Connection) -> bool {
+        let mut conntrack = K::conntrack(self).borrow_mut();
+        conntrack.table_mut(table).insert(*key, *connection).is_ok()
+    }
+
+    fn remove(&self, table: Table, key: &K) {
+        K::conntrack(self).borrow_mut().table_mut(table).remove(key);
+    }
+}

@@ -1,0 +1,50 @@
+//! A packet in a slice.
+
+use crate::Packet;
+
+/// A frame in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct SlicePacket<'a> {
+    /// The frame, Ethernet header first.
+    pub bytes: &'a [u8],
+    /// Whether a socket of this node sent it.
+    pub local_socket: bool,
+}
+
+impl<'a> SlicePacket<'a> {
+    /// A frame that no local socket sent.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            local_socket: false,
+        }
+    }
+
+    /// A frame that a socket of this node sent.
+    #[must_use]
+    pub const fn from_local_socket(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            local_socket: true,
+        }
+    }
+}
+
+impl Packet for SlicePacket<'_> {
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let bytes = self.bytes.get(offset..)?.get(..N * 4)?;
+        let mut words = [0; N];
+        bytemuck::bytes_of_mut(&mut words).copy_from_slice(bytes);
+        Some(words)
+    }
+
+    fn len(&self) -> u32 {
+        // No frame is larger; the kernel counts in the same type.
+        self.bytes.len() as u32
+    }
+
+    fn has_local_socket(&self) -> bool {
+        self.local_socket
+    }
+}

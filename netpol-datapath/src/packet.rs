@@ -1,0 +1,19 @@
+//! How the packet is read.
+
+/// A packet, link-layer header first.
+#[expect(clippy::len_without_is_empty, reason = "a packet is never empty")]
+pub trait Packet {
+    /// The `N` words of four bytes at `offset`, each as it lies in memory (in network byte order,
+    /// that is), or nothing when the packet ends before the last of them.
+    ///
+    /// Words, since headers are drawn and aligned in words of 32 bits, and a field is cheaper to
+    /// shift out of a register than to load.
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
+
+    /// Bytes of the packet, the link-layer header included, whether or not they can be loaded.
+    fn len(&self) -> u32;
+
+    /// Whether a socket of this node sent the packet. A forwarded packet has none, whatever its
+    /// source address was rewritten to.
+    fn has_local_socket(&self) -> bool;
+}

@@ -1,0 +1,216 @@
+//! Counters and events: what the world learns of a verdict.
+
+use netpol_common::Direction;
+use netpol_common::counter::{COUNTS_LOST, EVENTS_LIMITED, EVENTS_LOST};
+use netpol_common::event::{ALLOWED, DENIED, Event, EventLimit};
+
+use crate::context::Context;
+use crate::family::{Family, V4, V6};
+use crate::read::{ethertype, sides};
+use crate::verdict::{Decision, Verdict};
+use crate::{Packet, Tables, transport};
+
+/// Counts and reports a verdict, and says what becomes of the packet.
+#[inline(always)]
+pub(crate) fn conclude<P: Packet, T: Tables>(
+    context: &Context<'_, P, T>,
+    verdict: Verdict,
+) -> Decision {
+    let tables = context.tables;
+    if verdict.counter != 0 {
+        let bytes = context.packet.len();
+        if !tables.count(verdict.counter, bytes) {
+            note(tables, COUNTS_LOST);
+        }
+        tables.trace(|| outline(context, verdict));
+        if verdict.event {
+            send(context, verdict);
+        }
+    }
+    verdict.decision
+}
+
+/// Counts what is no verdict.
+#[inline(always)]
+pub(crate) fn note<T: Tables>(tables: &T, counter: u32) {
+    // There is nowhere left to say that this one is missing too.
+    let _ = tables.count(counter, 0);
+}
+
+/// Sends an event, unless this CPU has sent its share of this second.
+#[inline(always)]
+fn send<P: Packet, T: Tables>(context: &Context<'_, P, T>, verdict: Verdict) {
+    let tables = context.tables;
+    if !take_token(tables) {
+        note(tables, EVENTS_LIMITED);
+        return;
+    }
+    let mut event = outline(context, verdict);
+    describe(context.packet, context.direction, &mut event);
+    if !tables.emit(&event) {
+        note(tables, EVENTS_LOST);
+    }
+}
+
+/// The event of a verdict, before the packet is read for it.
+#[inline(always)]
+fn outline<P: Packet, T>(context: &Context<'_, P, T>, verdict: Verdict) -> Event {
+    Event {
+        endpoint: context.ifindex,
+        direction: context.direction as u32,
+        verdict: match verdict.decision {
+            Decision::Next => ALLOWED,
+            Decision::Drop => DENIED,
+        },
+        counter: verdict.counter,
+        length: context.packet.len(),
+        ..Event::default()
+    }
+}
+
+/// Takes a token from this CPU's bucket, which is filled once a second.
+#[inline(always)]
+fn take_token<T: Tables>(tables: &T) -> bool {
+    let Some(mut limit) = tables.event_limit() else {
+        return false;
+    };
+    let now = tables.ticks();
+    if limit.tokens == 0 {
+        if now.wrapping_sub(limit.filled) < tables.ticks_per_second() {
+            return false;
+        }
+        limit = EventLimit {
+            filled: now,
+            tokens: tables.events_per_second(),
+        };
+        if limit.tokens == 0 {
+            return false;
+        }
+    }
+    limit.tokens -= 1;
+    tables.set_event_limit(limit);
+    true
+}
+
+/// Completes an event with what can be read of the packet. It reads the packet again, so that
+/// the way of the many packets without an event carries nothing along for it.
+#[inline(never)]
+fn describe<P: Packet>(packet: &P, direction: Direction, event: &mut Event) {
+    match ethertype(packet) {
+        Ok(ethertype::IPV4) => describe_ip::<V4, P>(packet, direction, event),
+        Ok(ethertype::IPV6) => describe_ip::<V6, P>(packet, direction, event),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn describe_ip<F: Family, P: Packet>(packet: &P, direction: Direction, event: &mut Event) {
+    let Ok(header) = F::read(packet) else {
+        return;
+    };
+    let (local, remote) = sides(&header, direction);
+    event.family = F::VERSION;
+    event.protocol = u32::from(header.protocol);
+    event.local = F::event_words(local);
+    event.remote = F::event_words(remote);
+    if F::obstacle(&header).is_none()
+        && let Ok(transport) = transport::read::<F, P>(packet, &header)
+    {
+        event.ports = transport.endpoint_ports(direction);
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use netpol_common::counter::{COUNTS_LOST, EVENTS_LIMITED, EVENTS_LOST};
+    use netpol_common::endpoint::{Endpoint, EndpointDirection, flags};
+
+    use super::take_token;
+    use crate::build::packet;
+    use crate::memory::{Capacities, Memory, SlicePacket};
+    use crate::{Decision, from_endpoint};
+
+    const DENY: u32 = 70;
+
+    /// Sends so many packets that are denied.
+    fn deny(memory: &Memory, packets: u32) {
+        let source = "10.0.0.2".parse().expect("an address");
+        let destination = "10.0.0.3".parse().expect("an address");
+        let frame = packet(source, destination).udp(1, 2);
+        for _ in 0..packets {
+            let decision = from_endpoint(1, &SlicePacket::new(&frame), memory);
+            assert_eq!(decision, Decision::Drop);
+        }
+    }
+
+    fn memory(capacities: Capacities, deny_rule: u32) -> Memory {
+        let mut memory = Memory::new(capacities);
+        let endpoint = Endpoint {
+            egress: EndpointDirection {
+                flags: flags::ISOLATED,
+                set: 1,
+                deny_rule,
+            },
+            v4: [u32::from_ne_bytes([10, 0, 0, 2]), 0],
+            ..Endpoint::default()
+        };
+        memory.endpoint.insert(1, endpoint).expect("room");
+        memory
+    }
+
+    #[test]
+    fn a_bucket_is_filled_once_a_second() {
+        let mut memory = Memory::default();
+        memory.events_per_second = 3;
+        let take = || (0..10).filter(|_| take_token(&memory)).count();
+        assert_eq!(take(), 3);
+        assert_eq!(take(), 0);
+        memory.advance(1);
+        assert_eq!(take(), 3);
+        // What was not used is not saved up.
+        memory.advance(100);
+        assert_eq!(take(), 3);
+    }
+
+    #[test]
+    fn a_limit_of_zero_sends_nothing() {
+        let mut memory = memory(Capacities::default(), DENY);
+        memory.events_per_second = 0;
+        deny(&memory, 3);
+        assert!(memory.take_events().is_empty());
+        assert_eq!(memory.counter(EVENTS_LIMITED).packets, 3);
+        assert_eq!(memory.counter(DENY).packets, 3);
+    }
+
+    #[test]
+    fn events_beyond_the_buffer_are_counted() {
+        let capacities = Capacities {
+            events: 4,
+            ..Capacities::default()
+        };
+        let memory = memory(capacities, DENY);
+        deny(&memory, 10);
+        assert_eq!(memory.take_events().len(), 4);
+        assert_eq!(memory.counter(EVENTS_LOST).packets, 6);
+    }
+
+    #[test]
+    fn verdicts_beyond_the_counters_are_counted_and_carried_out() {
+        let memory = memory(Capacities::default(), 1 << 20);
+        deny(&memory, 2);
+        assert_eq!(memory.counter(COUNTS_LOST).packets, 2);
+        assert_eq!(memory.take_events().len(), 2);
+    }
+
+    #[test]
+    fn an_event_carries_addresses_and_ports_from_the_endpoints_side() {
+        let memory = memory(Capacities::default(), DENY);
+        deny(&memory, 1);
+        let events = memory.take_events();
+        let event = events.first().expect("an event");
+        assert_eq!(event.local[0].to_ne_bytes(), [10, 0, 0, 2]);
+        assert_eq!(event.remote[0].to_ne_bytes(), [10, 0, 0, 3]);
+        assert_eq!((event.family, event.protocol), (4, 17));
+        assert_eq!(event.ports, 2 << 16 | 1);
+    }
+}

@@ -1,0 +1,87 @@
+//! How the maps are read and written.
+//!
+//! What is looked up comes back as a copy, and a connection is written back whole, by its key: an
+//! element of a kernel map may be removed, and its memory given to another key, while a program
+//! still holds a pointer to it. The exceptions are [`Tables::endpoint`], too large to copy, and
+//! [`Connections::touch`], which can do no harm to another connection.
+
+use netpol_common::conntrack::{Connection, Timeout};
+use netpol_common::endpoint::Endpoint;
+use netpol_common::event::{Event, EventLimit};
+use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
+use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
+
+/// One of the two conntrack tables of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Connections that have seen a reply.
+    Replied,
+    /// Connections that have not.
+    New,
+}
+
+/// The conntrack tables of one family, by its key.
+pub trait Connections<K> {
+    /// Where a connection was found.
+    type Place: Copy;
+
+    /// The connection of a key.
+    fn find(&self, table: Table, key: &K) -> Option<(Connection, Self::Place)>;
+
+    /// Writes [`Connection::last_seen`] in place.
+    fn touch(&self, place: Self::Place, ticks: u32);
+
+    /// Inserts or replaces a connection; false when the table is full.
+    #[must_use]
+    fn put(&self, table: Table, key: &K, connection: &Connection) -> bool;
+
+    /// Removes a connection, if it is there.
+    fn remove(&self, table: Table, key: &K);
+}
+
+/// Every other map, the clock, and the globals.
+pub trait Tables {
+    /// The endpoint behind a host interface.
+    fn endpoint(&self, ifindex: u32) -> Option<&Endpoint>;
+    /// The identity of an address that has an entry of its own.
+    fn identity_v4(&self, address: &Address4) -> Option<u32>;
+    /// The identity of an address that has an entry of its own.
+    fn identity_v6(&self, address: &Address6) -> Option<u32>;
+    /// The identity of the longest prefix that contains the address (prefix length 32).
+    fn cidr_v4(&self, address: &Prefix4) -> Option<u32>;
+    /// The identity of the longest prefix that contains the address (prefix length 128).
+    fn cidr_v6(&self, address: &Prefix6) -> Option<u32>;
+    /// What a policy set grants.
+    fn policy(&self, key: &PolicyKey) -> Option<Grant>;
+    /// What a port table says.
+    fn port(&self, key: &PortKey) -> Option<PortVerdict>;
+    /// Whether an address is one of the node's own; IPv4 addresses are mapped.
+    fn is_node(&self, address: &Address6) -> bool;
+
+    /// Adds one packet of `bytes` to a counter; false when there is no such counter.
+    #[must_use]
+    fn count(&self, counter: u32, bytes: u32) -> bool;
+    /// Sends an event; false when the ring buffer is full.
+    #[must_use]
+    fn emit(&self, event: &Event) -> bool;
+    /// This CPU's token bucket for events.
+    fn event_limit(&self) -> Option<EventLimit>;
+    /// Writes this CPU's token bucket for events.
+    fn set_event_limit(&self, limit: EventLimit);
+
+    /// Kernel ticks now (low half of `jiffies`).
+    fn ticks(&self) -> u32;
+    /// Kernel ticks a second.
+    fn ticks_per_second(&self) -> u32;
+    /// Idle time-out of a class, in kernel ticks.
+    fn timeout(&self, class: Timeout) -> u32;
+    /// Events a second and CPU that are sent at most.
+    fn events_per_second(&self) -> u32;
+
+    /// Called with every verdict on an isolated endpoint, for debug lines. `event` gives the
+    /// verdict, without protocol, ports and addresses; it costs nothing unless it is called.
+    #[inline(always)]
+    fn trace(&self, event: impl FnOnce() -> Event) {
+        let _ = event;
+    }
+}

@@ -1,0 +1,138 @@
+//! Packets of a tracked connection.
+
+use netpol_common::conntrack::{Connection, state};
+use netpol_common::counter::{CONNTRACK_NOT_PROMOTED, FROM_NODE};
+
+use super::{Entry, Found};
+use crate::context::Context;
+use crate::family::Family;
+use crate::flow::Flow;
+use crate::judge::Judgement;
+use crate::report::note;
+use crate::verdict::Verdict;
+use crate::{Connections, Packet, Table, Tables};
+
+/// What a tracked connection is to a packet of its key.
+#[inline(always)]
+pub(super) fn entry<F: Family, P, T, L>(
+    context: &Context<'_, P, T>,
+    flow: &Flow<F>,
+    found: &Found<L>,
+) -> Entry {
+    let connection = &found.connection;
+    if flow.kind.opens_tcp() && connection.state & (state::CLOSING | state::CUT) != 0 {
+        // The ports are used again: a new connection, whatever became of the last one.
+        return Entry::Over(found.table);
+    }
+    if flow.kind.opens() && connection.initiator() != context.direction {
+        // The other side opens a connection of its own between the same ports.
+        return Entry::Leave;
+    }
+    Entry::Same
+}
+
+/// The verdict on a packet of a tracked connection.
+#[inline(always)]
+pub(super) fn verdict<F, P, T>(
+    context: &Context<'_, P, T>,
+    flow: &Flow<F>,
+    key: &F::Key,
+    now: u32,
+    found: &Found<T::Place>,
+) -> Verdict
+where
+    F: Family,
+    P: Packet,
+    T: Tables + Connections<F::Key>,
+{
+    let was = found.connection;
+    let mut connection = was;
+    if was.generation != context.endpoint.generation {
+        let judgement = judge_again(context, flow, &was);
+        if judgement.is_inconsistent() {
+            return Verdict::deny(judgement.rule());
+        }
+        connection.generation = context.endpoint.generation;
+        connection.rule = judgement.rule();
+        connection.state &= !state::CUT;
+        if !judgement.is_allowed() {
+            connection.state |= state::CUT;
+            connection.last_seen = now;
+            return cut(context, key, found.table, &connection);
+        }
+    } else if was.state & state::CUT != 0 {
+        touch(context.tables, found, now);
+        return Verdict::deny(was.rule);
+    }
+    connection.state |= flow.kind.closing(context.direction);
+    if was.initiator() != context.direction && !flow.kind.resets() {
+        connection.state |= state::REPLIED;
+    }
+    if connection == was {
+        touch(context.tables, found, now);
+    } else {
+        connection.last_seen = now;
+        write(context.tables, key, found.table, &was, &connection);
+    }
+    Verdict::pass(connection.rule)
+}
+
+/// Judges a connection again, in the direction in which it was opened, by the policy sets in
+/// force now.
+#[inline(always)]
+fn judge_again<F: Family, P, T: Tables>(
+    context: &Context<'_, P, T>,
+    flow: &Flow<F>,
+    was: &Connection,
+) -> Judgement {
+    // The packet at hand may be the pod's answer, so the socket that opened the connection is
+    // not there to be asked; the address is.
+    if was.rule == FROM_NODE && context.tables.is_node(&F::node_key(flow.remote)) {
+        return Judgement::allowed(FROM_NODE);
+    }
+    flow.judge(context, was.initiator())
+}
+
+/// Marks a connection that is no longer allowed.
+#[inline(always)]
+fn cut<K, P, T: Connections<K>>(
+    context: &Context<'_, P, T>,
+    key: &K,
+    table: Table,
+    connection: &Connection,
+) -> Verdict {
+    // Should the entry have gone meanwhile and its table be full, the next packet is judged as
+    // one without an entry.
+    let _ = context.tables.put(table, key, connection);
+    Verdict::deny(connection.rule)
+}
+
+/// Notes the time of a packet, if it is another than the last one's.
+#[inline(always)]
+fn touch<K, T: Connections<K>>(tables: &T, found: &Found<T::Place>, now: u32) {
+    if found.connection.last_seen != now {
+        tables.touch(found.place, now);
+    }
+}
+
+/// Writes a connection that has changed, and moves it at its first reply.
+#[inline(always)]
+fn write<K, T: Tables + Connections<K>>(
+    tables: &T,
+    key: &K,
+    table: Table,
+    was: &Connection,
+    connection: &Connection,
+) {
+    let first_reply = was.state & state::REPLIED == 0 && connection.state & state::REPLIED != 0;
+    if table == Table::New && first_reply {
+        if tables.put(Table::Replied, key, connection) {
+            tables.remove(Table::New, key);
+            return;
+        }
+        // It stays where it is, with the longer time-out of a replied one.
+        note(tables, CONNTRACK_NOT_PROMOTED);
+    }
+    // As in `cut`: a full table loses no more than the change.
+    let _ = tables.put(table, key, connection);
+}

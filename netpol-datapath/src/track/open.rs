@@ -1,0 +1,81 @@
+//! Packets without a tracked connection, or that start one over.
+
+use netpol_common::Direction;
+use netpol_common::conntrack::{Connection, state};
+use netpol_common::counter::{DropReason, FROM_NODE};
+
+use super::Entry;
+use crate::context::Context;
+use crate::family::Family;
+use crate::flow::Flow;
+use crate::judge::Judgement;
+use crate::midstream;
+use crate::transport::Kind;
+use crate::verdict::Verdict;
+use crate::{Connections, Packet, Table, Tables};
+
+/// The verdict on a packet as one that opens a connection in its own direction.
+#[inline(always)]
+pub(super) fn verdict<F, P, T>(
+    context: &Context<'_, P, T>,
+    flow: &Flow<F>,
+    key: &F::Key,
+    now: u32,
+    entry: Entry,
+) -> Result<Verdict, DropReason>
+where
+    F: Family,
+    P: Packet,
+    T: Tables + Connections<F::Key>,
+{
+    let judgement = if from_node(context, flow) {
+        Judgement::allowed(FROM_NODE)
+    } else {
+        flow.judge(context, context.direction)
+    };
+    if !judgement.is_allowed() {
+        return Ok(Verdict::deny(judgement.rule()));
+    }
+    if entry == Entry::Leave || !opens_entry(context, flow) {
+        return Ok(Verdict::pass(judgement.rule()));
+    }
+    let connection = Connection {
+        state: match context.direction {
+            Direction::Egress => state::FROM_ENDPOINT,
+            Direction::Ingress => 0,
+        },
+        generation: context.endpoint.generation,
+        rule: judgement.rule(),
+        last_seen: now,
+    };
+    if !context.tables.put(Table::New, key, &connection) {
+        return Err(DropReason::ConntrackFull);
+    }
+    // One key is in one table: the connection that closed would be found first.
+    if entry == Entry::Over(Table::Replied) {
+        context.tables.remove(Table::Replied, key);
+    }
+    Ok(Verdict::open(judgement.rule()))
+}
+
+/// Whether a packet may open an entry.
+#[inline(always)]
+fn opens_entry<F: Family, P, T: Tables>(context: &Context<'_, P, T>, flow: &Flow<F>) -> bool {
+    match flow.kind {
+        Kind::Tcp(_) if !flow.kind.opens_tcp() => midstream::opens_entry(context, flow),
+        Kind::Tcp(_) | Kind::Datagram | Kind::EchoRequest => true,
+        Kind::EchoReply | Kind::IcmpOther | Kind::Neighbour => false,
+    }
+}
+
+/// Whether the node itself sent the packet.
+///
+/// The API: "traffic to and from the node where a Pod is running is always allowed, regardless of
+/// the IP address of the Pod or the node". A forwarded packet may carry the node's address too
+/// (masquerading), but no socket of the node.
+#[inline(always)]
+fn from_node<F: Family, P: Packet, T: Tables>(context: &Context<'_, P, T>, flow: &Flow<F>) -> bool {
+    context.direction == Direction::Ingress
+        && context.packet.has_local_socket()
+        && context.tables.is_node(&F::node_key(flow.remote))
+}

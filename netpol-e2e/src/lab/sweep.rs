@@ -1,0 +1,160 @@
+//! Nothing stays behind.
+//!
+//! ```text
+//! Drop of a Lab ------------> sweep(its own names)
+//! SIGINT, SIGTERM, SIGHUP --> sweep(all of this process), exit
+//! kill -9 ------------------> the next run finds names whose owner is dead, sweep(those)
+//! ```
+//! All three find what there is by name, in the system itself: there is no list to fall out of date.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process,
+    sync::{Once, RwLock, RwLockReadGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    mount::{MntFlags, umount2},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+use super::{
+    command::ip_batch,
+    error::{Doing, Result},
+    id::{LabId, Owner},
+    netns::{NETNS_DIR, Netns},
+};
+
+const RUN_DIR: &str = "/run";
+const DIR_PREFIX: &str = "netpol-lab-";
+
+/// Taken for reading while something is made, for writing (and never given back) once a signal ends the process.
+static BUILDING: RwLock<()> = RwLock::new(());
+
+/// The directory of a lab: bpffs, manifests, socket, log.
+pub(crate) fn lab_dir(id: LabId) -> PathBuf {
+    Path::new(RUN_DIR).join(format!("{DIR_PREFIX}{id}"))
+}
+
+/// Holds off a signal's sweep while something is being made, so that it is found.
+pub(crate) fn building() -> RwLockReadGuard<'static, ()> {
+    BUILDING
+        .read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Once a process: removes what dead owners left, and sees to it that a signal removes what is ours.
+pub(crate) fn arm() -> Result<()> {
+    static ARMED: Once = Once::new();
+    let mut outcome = Ok(());
+    ARMED.call_once(|| {
+        sweep(|name| Owner::of(name).is_some_and(|owner| !owner.is_alive()));
+        outcome = Signals::new([SIGINT, SIGTERM, SIGHUP])
+            .doing(|| "watch for signals".to_owned())
+            .map(|mut signals| {
+                thread::spawn(move || {
+                    if let Some(signal) = signals.forever().next() {
+                        let _never_released = BUILDING.write();
+                        sweep(|name| Owner::of(name) == Some(Owner::current()));
+                        process::exit(128 + signal);
+                    }
+                });
+            });
+    });
+    outcome
+}
+
+/// Removes one lab.
+pub(crate) fn sweep_lab(id: LabId) {
+    sweep(|name| id.owns(name));
+}
+
+/// Removes every process, mount, directory and network namespace of the labs whose names match.
+fn sweep(matches: impl Fn(&str) -> bool) {
+    let names = |dir: &str| -> Vec<String> {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    };
+    let mut namespaces = names(NETNS_DIR);
+    namespaces.retain(|name| matches(name));
+    let mut dirs = names(RUN_DIR);
+    dirs.retain(|name| name.strip_prefix(DIR_PREFIX).is_some_and(&matches));
+
+    kill_all_in(&namespaces);
+    for dir in dirs {
+        remove_dir(&Path::new(RUN_DIR).join(dir));
+    }
+    // One by one: a name that another sweep removed first must not keep the others.
+    for name in namespaces {
+        let _ = ip_batch(None, &[format!("netns del {name}")]);
+    }
+}
+
+/// Unmounts what is mounted in a lab's directory and removes it.
+fn remove_dir(dir: &Path) {
+    let bpffs = dir.join("bpffs");
+    while umount2(&bpffs, MntFlags::MNT_DETACH).is_ok() {}
+    if let Err(error) = fs::remove_dir_all(dir)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        eprintln!(
+            "netpol-lab: cannot remove {}: {error}; remove it by hand",
+            dir.display()
+        );
+    }
+}
+
+/// Kills what runs in the namespaces (an agent whose lab is gone) and waits until it is gone.
+fn kill_all_in(namespaces: &[String]) {
+    let inodes: BTreeSet<u64> = namespaces
+        .iter()
+        .filter_map(|name| fs::metadata(Netns::named(name).path()).ok())
+        .map(|meta| meta.ino())
+        .collect();
+    if inodes.is_empty() {
+        return;
+    }
+    let me = process::id().cast_signed();
+    let inhabitants: Vec<Pid> = pids()
+        .filter(|pid| *pid != me && netns_of(*pid).is_some_and(|inode| inodes.contains(&inode)))
+        .map(Pid::from_raw)
+        .collect();
+    for pid in &inhabitants {
+        let _ = kill(*pid, Signal::SIGKILL);
+    }
+    let deadline = Instant::now() + Duration::from_secs(2);
+    for pid in inhabitants {
+        // A zombie (our own child, not yet waited for) holds no namespace any more: its /proc entry says none.
+        while kill(pid, None) != Err(Errno::ESRCH)
+            && netns_of(pid.as_raw()).is_some()
+            && Instant::now() < deadline
+        {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Inode of a process's network namespace.
+fn netns_of(pid: i32) -> Option<u64> {
+    let link = fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
+    let text = link.to_str()?;
+    text.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+}

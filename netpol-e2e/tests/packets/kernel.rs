@@ -1,0 +1,267 @@
+//! The loaded programs as a subject of the packet table.
+
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
+use netpol_common::address::{v4_word, v6_words};
+use netpol_common::conntrack::Connection;
+use netpol_common::counter::Counter;
+use netpol_common::endpoint::Endpoint;
+use netpol_common::event::Event;
+use netpol_common::{Direction, maps};
+use netpol_datapath::cases::{IFINDEX, Setup, Subject, Tracked, node_key};
+use netpol_datapath::{Decision, Table};
+use std::net::IpAddr;
+
+use crate::load::{Loaded, TICKS_PER_SECOND};
+
+/// What a program returns: `TC_ACT_UNSPEC`, which is also `TCX_NEXT`, and `TC_ACT_SHOT`.
+const NEXT: i32 = -1;
+const SHOT: i32 = 2;
+
+/// A map with keys of `K` words and values of `V`.
+type Words<'a, const K: usize, const V: usize> = HashMap<&'a mut MapData, [u32; K], [u32; V]>;
+
+/// The programs and their maps.
+pub(crate) struct Kernel {
+    loaded: Loaded,
+    events: RingBuf<MapData>,
+    /// How many packets went through `BPF_PROG_TEST_RUN`.
+    pub(crate) runs: u64,
+}
+
+impl Kernel {
+    pub(crate) fn new(mut loaded: Loaded) -> Self {
+        let events = loaded.ebpf.take_map(maps::EVENTS).expect("the map");
+        Self {
+            loaded,
+            events: RingBuf::try_from(events).expect("a ring buffer"),
+            runs: 0,
+        }
+    }
+
+    fn map(&mut self, name: &str) -> &mut Map {
+        self.loaded.ebpf.map_mut(name).expect("the map")
+    }
+
+    fn words<const K: usize, const V: usize>(&mut self, name: &str) -> Words<'_, K, V> {
+        HashMap::try_from(self.map(name)).expect("a hash map of these sizes")
+    }
+
+    fn put<const K: usize, const V: usize>(&mut self, name: &str, key: [u32; K], value: [u32; V]) {
+        let mut map = self.words(name);
+        map.insert(key, value, 0).expect("the map has room");
+    }
+
+    fn entries<const K: usize, const V: usize>(&mut self, name: &str) -> Vec<([u32; K], [u32; V])> {
+        let map = self.words(name);
+        map.iter()
+            .map(|entry| entry.expect("read the map"))
+            .collect()
+    }
+
+    fn clear<const K: usize, const V: usize>(&mut self, name: &str) {
+        for (key, _) in self.entries::<K, V>(name) {
+            self.words::<K, V>(name).remove(&key).expect("remove a key");
+        }
+    }
+
+    fn clear_all(&mut self) {
+        self.clear::<1, 19>(maps::ENDPOINT);
+        self.clear::<1, 1>(maps::IDENTITY_V4);
+        self.clear::<4, 1>(maps::IDENTITY_V6);
+        self.clear::<2, 3>(maps::POLICY);
+        self.clear::<2, 2>(maps::PORTS);
+        self.clear::<4, 1>(maps::NODE);
+        self.clear::<4, 4>(maps::CONNTRACK_V4);
+        self.clear::<4, 4>(maps::CONNTRACK_NEW_V4);
+        self.clear::<7, 4>(maps::CONNTRACK_V6);
+        self.clear::<7, 4>(maps::CONNTRACK_NEW_V6);
+        self.clear_prefixes::<1>(maps::CIDR_V4);
+        self.clear_prefixes::<4>(maps::CIDR_V6);
+    }
+
+    fn clear_prefixes<const N: usize>(&mut self, name: &str) {
+        let mut map: LpmTrie<_, [u32; N], u32> =
+            LpmTrie::try_from(self.map(name)).expect("a prefix map");
+        let keys: Vec<_> = map.keys().map(|key| key.expect("read the map")).collect();
+        for key in keys {
+            map.remove(&key).expect("remove a prefix");
+        }
+    }
+
+    fn put_prefix<const N: usize>(
+        &mut self,
+        name: &str,
+        length: u32,
+        words: [u32; N],
+        identity: u32,
+    ) {
+        let mut map: LpmTrie<_, [u32; N], u32> =
+            LpmTrie::try_from(self.map(name)).expect("a prefix map");
+        map.insert(&Key::new(length, words), identity, 0)
+            .expect("the map has room");
+    }
+
+    /// Makes the connections of a map older, since the kernel's clock cannot be set.
+    fn age<const K: usize>(&mut self, name: &str, ticks: u32) {
+        for (key, value) in self.entries::<K, 4>(name) {
+            let mut connection: Connection = bytemuck::cast(value);
+            connection.last_seen = connection.last_seen.wrapping_sub(ticks);
+            self.put::<K, 4>(name, key, bytemuck::cast(connection));
+        }
+    }
+
+    fn tracked<const K: usize>(&mut self, table: Table, name: &str) -> Vec<Tracked> {
+        self.entries::<K, 4>(name)
+            .into_iter()
+            .map(|(key, value)| Tracked::new(table, &key, &bytemuck::cast(value)))
+            .collect()
+    }
+
+    /// Judges a packet of which only the Ethernet and IP headers are in the linear part.
+    pub(crate) fn judge_in_pages(
+        &mut self,
+        direction: Direction,
+        frame: &[u8],
+    ) -> Result<Decision, ProgramError> {
+        // `data_end` of the context says how much is linear, from Linux 6.19 on.
+        let linear = shortest(frame) as u32;
+        let mut context = [0_u8; SK_BUFF];
+        context[DATA_END..DATA_END + 4].copy_from_slice(&linear.to_ne_bytes());
+        self.run(direction, frame, Some(&context))
+    }
+
+    fn run(
+        &mut self,
+        direction: Direction,
+        frame: &[u8],
+        context: Option<&[u8]>,
+    ) -> Result<Decision, ProgramError> {
+        let name = match direction {
+            Direction::Egress => maps::FROM_ENDPOINT,
+            Direction::Ingress => maps::TO_ENDPOINT,
+        };
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: context,
+            ..TestRunOptions::new()
+        };
+        let run = self.loaded.program(name).test_run(options)?;
+        self.runs += 1;
+        Ok(match run.return_value as i32 {
+            NEXT => Decision::Next,
+            SHOT => Decision::Drop,
+            other => panic!("the program returned {other}"),
+        })
+    }
+}
+
+/// Size of `struct __sk_buff` up to and with `data_end`, and where that is.
+const SK_BUFF: usize = 192;
+const DATA_END: usize = 80;
+
+impl Subject for Kernel {
+    fn set_up(&mut self, setup: &Setup) {
+        self.clear_all();
+        if let Some(endpoint) = &setup.endpoint {
+            self.switch(endpoint);
+        }
+        for &(address, identity) in &setup.identities {
+            match address {
+                IpAddr::V4(a) => self.put(maps::IDENTITY_V4, [v4_word(a)], [identity]),
+                IpAddr::V6(a) => self.put(maps::IDENTITY_V6, v6_words(a), [identity]),
+            }
+        }
+        for &(address, length, identity) in &setup.prefixes {
+            match address {
+                IpAddr::V4(a) => self.put_prefix(maps::CIDR_V4, length, [v4_word(a)], identity),
+                IpAddr::V6(a) => self.put_prefix(maps::CIDR_V6, length, v6_words(a), identity),
+            }
+        }
+        for (key, grant) in &setup.grants {
+            self.put::<2, 3>(maps::POLICY, bytemuck::cast(*key), bytemuck::cast(*grant));
+        }
+        for (key, verdict) in &setup.ports {
+            self.put::<2, 2>(maps::PORTS, bytemuck::cast(*key), bytemuck::cast(*verdict));
+        }
+        for node in &setup.nodes {
+            self.put(maps::NODE, node_key(*node).words, [1]);
+        }
+    }
+
+    fn switch(&mut self, endpoint: &Endpoint) {
+        self.put::<1, 19>(maps::ENDPOINT, [IFINDEX], bytemuck::cast(*endpoint));
+    }
+
+    fn forget_nodes(&mut self) {
+        self.clear::<4, 1>(maps::NODE);
+    }
+
+    fn wait(&mut self, seconds: u32) {
+        let ticks = seconds * TICKS_PER_SECOND;
+        self.age::<4>(maps::CONNTRACK_V4, ticks);
+        self.age::<4>(maps::CONNTRACK_NEW_V4, ticks);
+        self.age::<7>(maps::CONNTRACK_V6, ticks);
+        self.age::<7>(maps::CONNTRACK_NEW_V6, ticks);
+    }
+
+    fn judge(
+        &mut self,
+        direction: Direction,
+        frame: &[u8],
+        _local_socket: bool,
+    ) -> Option<Decision> {
+        match self.run(direction, frame, None) {
+            Ok(decision) => Some(decision),
+            Err(error) if frame.len() < shortest(frame) && is_invalid(&error) => None,
+            Err(error) => panic!("{} bytes: {error:?}", frame.len()),
+        }
+    }
+
+    fn counter(&mut self, number: u32) -> Counter {
+        let map = PerCpuArray::<_, [u64; 2]>::try_from(self.map(maps::COUNTERS));
+        let values = map
+            .expect("an array of counters")
+            .get(&number, 0)
+            .expect("read a counter");
+        values
+            .iter()
+            .fold(Counter::default(), |sum, value| Counter {
+                packets: sum.packets + value[0],
+                bytes: sum.bytes + value[1],
+            })
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(record) = self.events.next() {
+            events.push(bytemuck::pod_read_unaligned(&record));
+        }
+        events
+    }
+
+    fn connections(&mut self) -> Vec<Tracked> {
+        let mut all = self.tracked::<4>(Table::Replied, maps::CONNTRACK_V4);
+        all.extend(self.tracked::<7>(Table::Replied, maps::CONNTRACK_V6));
+        all.extend(self.tracked::<4>(Table::New, maps::CONNTRACK_NEW_V4));
+        all.extend(self.tracked::<7>(Table::New, maps::CONNTRACK_NEW_V6));
+        all.sort_unstable();
+        all
+    }
+}
+
+/// The shortest frame of which every kernel's test run makes a packet: with an Ethernet header and
+/// one byte; later kernels (6.18 is one) want the whole of an IP header too.
+fn shortest(frame: &[u8]) -> usize {
+    match frame.get(12..14) {
+        Some([0x08, 0x00]) => 14 + 20,
+        Some([0x86, 0xdd]) => 14 + 40,
+        _ => 15,
+    }
+}
+
+fn is_invalid(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::SyscallError(error)
+        if error.io_error.raw_os_error() == Some(libc::EINVAL))
+}

@@ -1,0 +1,75 @@
+//! The maps and globals, under the names of [`netpol_common::maps`]. The agent sets the sizes
+//! when it loads the programs; those here are the defaults.
+//!
+//! What the agent writes is allocated as it is used (`BPF_F_NO_PREALLOC`). Conntrack is allocated
+//! in advance: an insert in the packet path must not wait for memory.
+
+use aya_ebpf::Global;
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{HashMap, LpmTrie, PerCpuArray, RingBuf};
+use netpol_common::conntrack::{Connection, Key4, Key6, TIMEOUT_SECONDS};
+use netpol_common::counter::Counter;
+use netpol_common::endpoint::Endpoint;
+use netpol_common::event::EventLimit;
+use netpol_common::identity::{Address4, Address6};
+use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
+
+#[map]
+pub(crate) static ENDPOINT: HashMap<u32, Endpoint> =
+    HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static IDENTITY_V4: HashMap<Address4, u32> =
+    HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static IDENTITY_V6: HashMap<Address6, u32> =
+    HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static CIDR_V4: LpmTrie<u32, u32> = LpmTrie::with_max_entries(16_384, 0);
+#[map]
+pub(crate) static CIDR_V6: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(16_384, 0);
+#[map]
+pub(crate) static POLICY: HashMap<PolicyKey, Grant> =
+    HashMap::with_max_entries(262_144, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static PORTS: HashMap<PortKey, PortVerdict> =
+    HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static NODE: HashMap<Address6, u32> = HashMap::with_max_entries(256, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static CONNTRACK_V4: HashMap<Key4, Connection> = HashMap::with_max_entries(262_144, 0);
+#[map]
+pub(crate) static CONNTRACK_V6: HashMap<Key6, Connection> = HashMap::with_max_entries(65_536, 0);
+#[map]
+pub(crate) static CONNTRACK_NEW_V4: HashMap<Key4, Connection> =
+    HashMap::with_max_entries(65_536, 0);
+#[map]
+pub(crate) static CONNTRACK_NEW_V6: HashMap<Key6, Connection> =
+    HashMap::with_max_entries(16_384, 0);
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(16_384, 0);
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+#[map]
+pub(crate) static EVENT_LIMIT: PerCpuArray<EventLimit> = PerCpuArray::with_max_entries(1, 0);
+
+/// `CONFIG_HZ` of most distributions; the agent writes the kernel's own.
+const DEFAULT_TICKS_PER_SECOND: u32 = 250;
+
+/// Idle time-outs in ticks, by [`netpol_common::conntrack::Timeout`].
+#[unsafe(no_mangle)]
+pub(crate) static TIMEOUTS: Global<[u32; TIMEOUT_SECONDS.len()]> = Global::new(default_timeouts());
+#[unsafe(no_mangle)]
+pub(crate) static TICKS_PER_SECOND: Global<u32> = Global::new(DEFAULT_TICKS_PER_SECOND);
+#[unsafe(no_mangle)]
+pub(crate) static EVENTS_PER_SECOND: Global<u32> = Global::new(1000);
+
+const fn default_timeouts() -> [u32; TIMEOUT_SECONDS.len()] {
+    let mut ticks = TIMEOUT_SECONDS;
+    let mut class = 0;
+    while class < ticks.len() {
+        ticks[class] *= DEFAULT_TICKS_PER_SECOND;
+        class += 1;
+    }
+    ticks
+}
