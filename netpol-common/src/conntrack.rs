@@ -42,7 +42,8 @@ pub struct Key6 {
 assert_words!(Key6, 7);
 
 /// The last word of a key: the IP protocol, and which of the endpoint's addresses of that family
-/// is the local one.
+/// is the local one ([`crate::endpoint::ADDRESSES`] for a link-local address, which stands in no
+/// entry).
 #[must_use]
 #[inline(always)]
 pub const fn selector(protocol: u8, local_index: u32) -> u32 {

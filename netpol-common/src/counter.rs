@@ -23,15 +23,15 @@ pub const FIRST_RULE: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
 pub enum DropReason {
-    /// The packet ends before its headers do.
+    /// The packet ends before its headers do, or before its IP header says.
     Truncated = 1,
     /// Neither IPv4, IPv6 nor ARP (VLAN tags inside the frame included).
     UnknownEtherType = 2,
     /// An IP header whose version or length fields contradict themselves.
     MalformedHeader = 3,
-    /// A fragment: its ports are in another packet.
+    /// A fragment, of IPv4 or with IPv6's fragment header: its ports may be in another packet.
     Fragment = 4,
-    /// An IPv6 extension header.
+    /// Another IPv6 extension header.
     ExtensionHeader = 5,
     /// From a pod, with a source address that is not the pod's.
     Spoofed = 6,

@@ -18,7 +18,8 @@ pub struct Event {
     pub counter: u32,
     /// IP protocol number; zero when the packet could not be read so far.
     pub protocol: u32,
-    /// Remote port << 16 | local port; zero for protocols without ports.
+    /// Remote port << 16 | local port, as in [`crate::conntrack::Key4::ports`] (so an echo has its
+    /// identifier here); zero for protocols without ports.
     pub ports: u32,
     /// Bytes of the packet, link-layer header included.
     pub length: u32,

@@ -20,8 +20,8 @@ impl<P, T> Context<'_, P, T> {
     /// The verdict on a packet of an isolated endpoint that could not be judged.
     ///
     /// A reason that only says "cannot be understood" closes the directions that are isolated.
-    /// In the other one there is nothing to understand: the API says of a pod that no policy
-    /// isolates in a direction that "all \[its\] connections are allowed" there.
+    /// In the other one there is no policy to be understood for; the API: "By default, a pod is
+    /// non-isolated for egress; all outbound connections are allowed", and so for ingress.
     #[inline(always)]
     pub(crate) fn refused(&self, reason: DropReason) -> Verdict {
         let isolated = self.endpoint.direction(self.direction).isolated();

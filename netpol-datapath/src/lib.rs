@@ -23,9 +23,11 @@
 //!                 report.rs   counter, event ─────────────────────────────────────────> Next | Drop
 //! ```
 //!
-//! What the kernel asks of this code: every generic function is inlined into the program, at most
-//! 512 bytes of stack, no panic and no bounds check left after optimisation, no 128-bit numbers,
-//! no 64-bit division.
+//! What the kernel asks of this code: at most 512 bytes of stack, five arguments and one register
+//! of result for what is not inlined, no panic and no bounds check left after optimisation, no
+//! 128-bit numbers, no 64-bit division. So everything on the way of an established packet is
+//! inlined into the program; of the rest, `judge` and `describe` (report.rs) are functions of
+//! their own, each once in a program rather than once in every place that calls it.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -55,10 +55,11 @@ fn verdict(decision: Decision) -> i32 {
     }
 }
 
-/// What the kernel asks of a program that calls helpers it keeps for GPL-compatible ones.
+/// Which of the crate's two licences holds in the kernel: some helpers (the ring buffer's) are for
+/// GPL-compatible programs only, and the kernel knows no string that names Apache-2.0.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+static LICENSE: [u8; 7] = *b"GPL v2\0";
 
 /// Never reached: a path to a panic would not pass the verifier.
 #[panic_handler]
