@@ -11,7 +11,10 @@ use std::{
 use netpol_api::{API_VERSION, Call, Reply, Request, WaitOutcome};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream, unix::{OwnedReadHalf, OwnedWriteHalf}},
+    net::{
+        UnixListener, UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, timeout, timeout_at},
 };
@@ -222,7 +225,10 @@ async fn wait(mut doors: Doors, limit: Duration) -> WaitOutcome {
         if outcome.enforced {
             return outcome;
         }
-        if !matches!(timeout_at(deadline, doors.revision.changed()).await, Ok(Ok(()))) {
+        if !matches!(
+            timeout_at(deadline, doors.revision.changed()).await,
+            Ok(Ok(()))
+        ) {
             return outcome;
         }
     }
@@ -256,7 +262,10 @@ mod tests {
         assert!(refusal.contains("version 2"), "{refusal}");
         assert_eq!(request(r#"{"api": 1, "call": "status"}"#), Ok(Call::Status));
         let call = Call::Wait { timeout_ms: 7 };
-        assert_eq!(request(r#"{"api": 1, "call": "wait", "timeout_ms": 7}"#), Ok(call));
+        assert_eq!(
+            request(r#"{"api": 1, "call": "wait", "timeout_ms": 7}"#),
+            Ok(call)
+        );
         request("nonsense").expect_err("refused");
         request(r#"{"api": 1, "call": "reboot"}"#).expect_err("refused");
     }

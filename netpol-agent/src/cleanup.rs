@@ -25,7 +25,11 @@ pub(crate) async fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     let bpffs = &args.bpffs;
     // Without the directory there are no pins; filters there may be all the same.
     let on_bpf = preflight::is_bpf(bpffs)?;
-    let lock = if on_bpf { Some(preflight::claim_directory(bpffs)?) } else { None };
+    let lock = if on_bpf {
+        Some(preflight::claim_directory(bpffs)?)
+    } else {
+        None
+    };
     let (connection, netlink, _) = rtnetlink::new_connection().context("open a netlink socket")?;
     let connection = tokio::spawn(connection);
     let filtered = clsact::interfaces(&netlink).await?;

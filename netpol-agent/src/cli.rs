@@ -156,9 +156,12 @@ impl Sizes {
     pub(crate) fn maps(&self) -> MapSizes {
         // At most one number for each identity, table, set and rule there can be.
         let numbers = self.max_policy_entries.saturating_mul(2);
-        let numbers = numbers.saturating_add(self.max_rules).saturating_add(self.max_endpoints);
+        let numbers = numbers
+            .saturating_add(self.max_rules)
+            .saturating_add(self.max_endpoints);
         MapSizes(BTreeMap::from([
             (maps::ENDPOINT, self.max_endpoints),
+            (maps::ENDPOINT_ENTRIES, self.max_endpoints),
             (maps::IDENTITY_V4, self.max_addresses),
             (maps::IDENTITY_V6, self.max_addresses),
             (maps::CIDR_V4, self.max_prefixes),
@@ -207,8 +210,16 @@ mod tests {
     #[test]
     fn sizes_go_to_their_maps() {
         let arguments = [
-            "netpol-agent", "run", "--node", "n", "--manifests", "d", "--max-endpoints", "4",
-            "--max-connections", "7",
+            "netpol-agent",
+            "run",
+            "--node",
+            "n",
+            "--manifests",
+            "d",
+            "--max-endpoints",
+            "4",
+            "--max-connections",
+            "7",
         ];
         let Command::Run(arguments) = Cli::parse_from(arguments).command else {
             panic!("another command");
@@ -216,9 +227,11 @@ mod tests {
         let sizes = arguments.sizes.maps().0;
         assert_eq!(sizes[maps::ENDPOINT], 4);
         assert_eq!(sizes[maps::CONNTRACK_V6], 7);
-        assert!(sizes.keys().all(|name| {
-            maps::PROGRAM_MAPS.contains(name) || *name == maps::NUMBERS
-        }));
+        assert!(
+            sizes
+                .keys()
+                .all(|name| { maps::PROGRAM_MAPS.contains(name) || *name == maps::NUMBERS })
+        );
     }
 
     #[test]

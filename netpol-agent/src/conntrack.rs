@@ -13,7 +13,7 @@ use std::{collections::HashSet, io, sync::Arc, time::Duration};
 use bytemuck::Pod;
 use netpol_common::{
     conntrack::{self, Connection, Key4, Key6, TIMEOUT_SECONDS},
-    endpoint::Endpoint,
+    endpoint::Slot,
 };
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ const TOGETHER: usize = 64;
 /// What is cleared of what is over.
 pub(crate) struct Sweeper {
     pub(crate) tables: ConntrackTables,
-    pub(crate) endpoints: Table<u32, Endpoint>,
+    pub(crate) endpoints: Table<u32, Slot>,
     pub(crate) clock: Arc<Clock>,
 }
 
@@ -188,7 +188,11 @@ mod tests {
             (protocol::TCP, 0, Timeout::New),
             (protocol::UDP, 0, Timeout::New),
             (protocol::TCP, state::REPLIED, Timeout::TcpEstablished),
-            (protocol::TCP, state::REPLIED | state::FIN_LOCAL, Timeout::TcpFin),
+            (
+                protocol::TCP,
+                state::REPLIED | state::FIN_LOCAL,
+                Timeout::TcpFin,
+            ),
             (protocol::TCP, state::RESET, Timeout::TcpClosed),
             (protocol::UDP, state::REPLIED, Timeout::Udp),
             (protocol::ICMP, state::REPLIED, Timeout::Echo),

@@ -36,11 +36,11 @@ use netlink::Event;
 /// How long events are gathered before they are acted upon.
 const GATHER: Duration = Duration::from_millis(5);
 /// The least time from one look to the next, so that a storm of events costs a bounded share.
-const PACE: Duration = Duration::from_millis(50);
+const PACE: Duration = Duration::from_millis(20);
 /// How often to look when nothing happens: events are a means to be fast, not to be right.
 const SAFETY: Duration = Duration::from_secs(10);
 /// How long to wait before the kernel is asked the same question again: first and at most.
-const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// The local pods, as the engine publishes them.
 pub(crate) type Pods = Arc<Vec<Claimant>>;
@@ -106,11 +106,14 @@ impl Discovery {
 
     /// Looks for the pods.
     pub(crate) async fn look(&mut self, pods: &[Claimant]) -> Result<Findings, DiscoveryError> {
-        let addresses: BTreeSet<_> = pods.iter().flat_map(|pod| &pod.addresses).copied().collect();
+        let addresses: BTreeSet<_> = pods
+            .iter()
+            .flat_map(|pod| &pod.addresses)
+            .copied()
+            .collect();
         let addresses: Vec<_> = addresses.into_iter().collect();
         self.facts = netlink::facts(&self.netlink, &addresses).await?;
-        let local_addresses =
-            netlink::local_addresses(&self.netlink, &self.facts.links).await?;
+        let local_addresses = netlink::local_addresses(&self.netlink, &self.facts.links).await?;
         // One socket brings both, in the order in which things happened: every event that is older
         // than the answers is here by now.
         self.take_events();
@@ -144,7 +147,10 @@ impl Discovery {
         let mut schedule = Schedule::new();
         let mut sent = Findings::default();
         let mut answer_to = Vec::new();
-        while self.wait(&schedule, &mut pods, &mut wishes, &mut answer_to, &shutdown).await {
+        while self
+            .wait(&schedule, &mut pods, &mut wishes, &mut answer_to, &shutdown)
+            .await
+        {
             let current = Arc::clone(&pods.borrow_and_update());
             let now = match self.look(&current).await {
                 Ok(now) => now,
@@ -235,19 +241,26 @@ impl Discovery {
                 self.vanished.insert(*ifindex);
                 true
             }
-            Event::Changed | Event::Overrun => true,
+            Event::Changed | Event::Overrun => {
+                // A pod that was not there to answer may be there now.
+                for (_, pause) in self.asked.values_mut() {
+                    *pause = ASK_AGAIN.0;
+                }
+                true
+            }
             Event::Neighbour {
                 ifindex,
                 address,
-                mac,
+                neighbour,
             } => {
                 let link = self.facts.links.get(ifindex);
                 link.is_none_or(|link| link.kind == LinkKind::Bridge)
                     && self.facts.routes.contains_key(address)
-                    && self.facts.neighbours.get(&(*ifindex, *address)) != mac.as_ref()
+                    && self.facts.neighbours.get(&(*ifindex, *address)) != neighbour.as_ref()
             }
             Event::Forwarding { entry, learned } => {
-                let of_pod = self.facts.neighbours.values().any(|mac| *mac == entry.mac);
+                let mut neighbours = self.facts.neighbours.values();
+                let of_pod = neighbours.any(|neighbour| neighbour.mac == entry.mac);
                 of_pod && self.facts.forwarding.contains(entry) != *learned
             }
         }
@@ -255,7 +268,8 @@ impl Discovery {
 
     /// Asks what would help; each question again after a while, less and less often.
     async fn ask(&mut self, decision: &Decision) {
-        self.asked.retain(|question, _| decision.questions.contains(question));
+        self.asked
+            .retain(|question, _| decision.questions.contains(question));
         for question in &decision.questions {
             let now = Instant::now();
             let pause = match self.asked.get(question) {
@@ -263,8 +277,8 @@ impl Discovery {
                 Some((_, pause)) => (*pause * 2).min(ASK_AGAIN.1),
                 None => ASK_AGAIN.0,
             };
-            self.asked.insert(question.clone(), (now + pause, pause));
-            if let Err(error) = netlink::ask(&self.netlink, question).await {
+            self.asked.insert(*question, (now + pause, pause));
+            if let Err(error) = netlink::ask(&self.netlink, *question).await {
                 tracing::debug!(?question, %error, "the kernel cannot be asked");
             }
         }

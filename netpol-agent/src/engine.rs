@@ -103,10 +103,14 @@ pub(crate) struct Engine {
     /// Why the last operation on the maps failed, and the pause until the next attempt.
     failure: Option<(String, Duration)>,
     retry_at: Option<Instant>,
+    /// The state does not know what the maps hold: nothing is applied before they are read back.
+    adrift: bool,
     dirty: bool,
     audits: u64,
-    /// How often the audit found something to repair.
-    repairs: u64,
+    /// How often the audit found something to repair, and when it last did.
+    repairs: (u64, Option<Instant>),
+    /// The pods whose policies do not fit.
+    closed: BTreeSet<ObjectKey>,
     generation: u64,
     started: u64,
     flows: FlowLog,
@@ -140,9 +144,11 @@ impl Engine {
             hook_problems: BTreeMap::new(),
             failure: None,
             retry_at: None,
+            adrift: false,
             dirty: true,
             audits: 0,
-            repairs: 0,
+            repairs: (0, None),
+            closed: BTreeSet::new(),
             generation: 0,
             started: report::unix_seconds() as u64,
             flows: FlowLog::default(),
@@ -166,7 +172,10 @@ impl Engine {
         for pod in self.state.local_pods() {
             let endpoint = self.mirror.endpoints.iter().find(|(ifindex, endpoint)| {
                 there.contains(*ifindex)
-                    && pod.addresses.iter().any(|a| names::has_address(endpoint, *a))
+                    && pod
+                        .addresses
+                        .iter()
+                        .any(|a| names::has_address(endpoint, *a))
             });
             if let Some((ifindex, _)) = endpoint {
                 self.attach(pod.key, *ifindex);
@@ -182,7 +191,9 @@ impl Engine {
             let object = self.state.pod(&pod.key);
             Claimant {
                 terminating: object.is_some_and(|object| object.terminating),
-                created: object.map(|object| object.created.clone()).unwrap_or_default(),
+                created: object
+                    .map(|object| object.created.clone())
+                    .unwrap_or_default(),
                 pod: pod.key,
                 addresses: pod.addresses,
                 held: pod.ifindex,
@@ -271,7 +282,10 @@ impl Engine {
     }
 
     fn is_local(&self, pod: &ObjectKey) -> bool {
-        self.state.local_pods().iter().any(|local| local.key == *pod)
+        self.state
+            .local_pods()
+            .iter()
+            .any(|local| local.key == *pod)
     }
 
     fn attach(&mut self, pod: ObjectKey, ifindex: u32) {

@@ -11,7 +11,9 @@ pub(crate) fn start(format: LogFormat) {
     // The netlink crates log what they do not know of the kernel's messages, and do without it.
     let default = "info,netlink_packet_route=error,netlink_proto=error";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     match format {
         LogFormat::Text => {
             let colours = io::stderr().is_terminal();

@@ -117,13 +117,20 @@ impl Manifests {
             changes.extend(scan.changes);
             next = Instant::now() + scan.again.unwrap_or(RESCAN);
             let identity = self.directory.identity();
-            if self.watcher.as_ref().is_none_or(|(_, watched)| *watched != identity) {
+            if self
+                .watcher
+                .as_ref()
+                .is_none_or(|(_, watched)| *watched != identity)
+            {
                 self.watch();
             }
             let before = self.reported.clone();
             let report = self.report();
             if (!changes.is_empty() || before.as_ref() != Some(&report))
-                && updates.send(ManifestUpdate { changes, report }).await.is_err()
+                && updates
+                    .send(ManifestUpdate { changes, report })
+                    .await
+                    .is_err()
             {
                 return;
             }
@@ -173,11 +180,22 @@ impl Manifests {
     fn report(&mut self) -> ManifestReport {
         let report = self.directory.report();
         let before = self.reported.take();
-        let known = before.as_ref().map(|report| report.invalid.as_slice()).unwrap_or_default();
-        for problem in report.invalid.iter().filter(|problem| !known.contains(problem)) {
+        let known = before
+            .as_ref()
+            .map(|report| report.invalid.as_slice())
+            .unwrap_or_default();
+        for problem in report
+            .invalid
+            .iter()
+            .filter(|problem| !known.contains(problem))
+        {
             tracing::warn!(
-                file = problem.file, object = problem.object, field = problem.field,
-                reason = problem.reason, effect = problem.effect, "manifest"
+                file = problem.file,
+                object = problem.object,
+                field = problem.field,
+                reason = problem.reason,
+                effect = problem.effect,
+                "manifest"
             );
         }
         self.reported = Some(report.clone());

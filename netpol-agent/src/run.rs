@@ -6,23 +6,25 @@
 //! ```
 //! Until the maps are in line, what a former agent left judges every packet.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use anyhow::Context;
+use aya::maps::{MapData, RingBuf};
 use netpol_api::Hook;
+use netpol_common::maps;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{Doors, Socket},
     bpf::{
-        debug_log,
+        debug_log::{self, DebugLog},
         hook::Hooks,
-        load::{self, Loaded, PinDirs},
+        load::{self, PinDirs},
         syscall,
         table::Table,
         tables::ConntrackTables,
@@ -31,7 +33,7 @@ use crate::{
     cli::{HookChoice, RunArgs},
     conntrack::Sweeper,
     discovery::Discovery,
-    engine::{Engine, Inputs, Parts},
+    engine::{Engine, Inputs, Outlets, Parts},
     flows,
     manifests::Manifests,
     preflight,
@@ -47,89 +49,123 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<()> {
     preflight::root()?;
     let locks = preflight::claim(&args.places)?;
     let shutdown = stop_on_signals()?;
-    let hook = hook(args.hook)?;
-    let dirs = PinDirs::under(&args.places.bpffs);
-    let Loaded {
-        programs,
-        tables,
-        events,
-        clock,
-        debug_log,
-        notes,
-    } = tokio::task::block_in_place(|| {
-        load::load(&dirs, &args.sizes.maps(), args.events_per_second)
-    })?;
-    for note in &notes {
-        tracing::warn!("{note}");
-    }
-    let (connection, netlink, _) = rtnetlink::new_connection().context("open a netlink socket")?;
-    let netlink_connection = tokio::spawn(connection);
-    let copies = cleanup::copies(&args.places.socket);
-    let (manifests, first) = Manifests::open(&args.manifests, &copies).await?;
-    let clock = Arc::new(clock);
-    let sweeper = Sweeper {
-        tables: ConntrackTables::open(&dirs.maps)?,
-        endpoints: Table::open(&dirs.maps, netpol_common::maps::ENDPOINT)?,
-        clock: Arc::clone(&clock),
-    };
-    let (mut engine, outlets) = Engine::new(Parts {
-        node: args.node.clone(),
-        tables,
-        conntrack: ConntrackTables::open(&dirs.maps)?,
-        hooks: Hooks::new(hook, dirs.clone(), programs, netlink.clone()),
-        clock,
-        notes,
-        manifests: first,
-    })?;
-    engine.recall_interfaces().await?;
-    let mut discovery = Discovery::connect()?;
-    let findings = discovery.look(&engine.local_pods()).await?;
-    engine.take_findings(findings).await;
-    engine.settle().await;
-    engine.remove_leftovers().await;
-    remove_other_versions(args, &dirs, &netlink).await?;
-    let socket = Socket::bind(&args.places.socket)
-        .with_context(|| format!("listen on {}", args.places.socket.display()))?;
-    tracing::info!(node = args.node, ?hook, socket = %args.places.socket.display(), "ready");
-
-    let (to_engine, questions) = mpsc::channel(QUESTIONS);
-    let (updates, manifest_updates) = mpsc::channel(QUEUE);
-    let (to_findings, from_discovery) = mpsc::channel(QUEUE);
-    let (to_events, from_ring) = mpsc::channel(QUEUE);
-    let (read_now, reads) = mpsc::channel(QUEUE);
-    let (look_now, looks) = mpsc::channel(QUEUE);
-    let doors = Doors {
-        engine: to_engine,
-        manifests: read_now,
-        discovery: look_now,
-        revision: outlets.revision,
-    };
-    let inputs = Inputs {
-        manifests: manifest_updates,
-        findings: from_discovery,
-        events: from_ring,
-        questions,
-    };
-    let token = || shutdown.clone();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(engine.run(inputs, token()));
-    tasks.spawn(manifests.run(reads, updates, token()));
-    tasks.spawn(discovery.run(outlets.pods, looks, to_findings, token()));
-    tasks.spawn(sweeper.run(token()));
-    tasks.spawn(socket.serve(doors, token()));
-    let mut readers = JoinSet::new();
-    readers.spawn(flows::read_events(events, to_events, token()));
-    if let Some(log) = debug_log {
-        readers.spawn(debug_log::read(log, token()));
-    }
-    let result = join(tasks, &shutdown).await;
-    for ended in readers.join_all().await {
-        ended.context("read the programs' events")?;
-    }
-    netlink_connection.abort();
+    let agent = Agent::take_over(args).await?;
+    let path = args.places.socket.display();
+    let socket = Socket::bind(&args.places.socket).with_context(|| format!("listen on {path}"))?;
+    tracing::info!(node = args.node, socket = %path, "ready");
+    let result = agent.work(socket, &shutdown).await;
     drop(locks);
     tracing::info!("stopped; what was in force stays in force");
     result
+}
+
+/// Everything that runs, ready to.
+struct Agent {
+    engine: Engine,
+    outlets: Outlets,
+    manifests: Manifests,
+    discovery: Discovery,
+    sweeper: Sweeper,
+    events: RingBuf<MapData>,
+    debug_log: Option<DebugLog>,
+    netlink: JoinHandle<()>,
+}
+
+impl Agent {
+    /// Brings what is in force in line with what the manifests say.
+    async fn take_over(args: &RunArgs) -> anyhow::Result<Self> {
+        let hook = hook(args.hook)?;
+        let dirs = PinDirs::under(&args.places.bpffs);
+        let loaded = tokio::task::block_in_place(|| {
+            load::load(&dirs, &args.sizes.maps(), args.events_per_second)
+        })?;
+        for note in &loaded.notes {
+            tracing::warn!("{note}");
+        }
+        let (connection, netlink, _) =
+            rtnetlink::new_connection().context("open a netlink socket")?;
+        let connection = tokio::spawn(connection);
+        let copies = cleanup::copies(&args.places.socket);
+        let (manifests, first) = Manifests::open(&args.manifests, &copies).await?;
+        let clock = Arc::new(loaded.clock);
+        let sweeper = Sweeper {
+            tables: ConntrackTables::open(&dirs.maps)?,
+            endpoints: Table::open(&dirs.maps, maps::ENDPOINT)?,
+            clock: Arc::clone(&clock),
+        };
+        let (mut engine, outlets) = Engine::new(Parts {
+            node: args.node.clone(),
+            tables: loaded.tables,
+            conntrack: ConntrackTables::open(&dirs.maps)?,
+            hooks: Hooks::new(hook, dirs.clone(), loaded.programs, netlink.clone()),
+            clock,
+            notes: loaded.notes,
+            manifests: first,
+        })?;
+        engine.recall_interfaces().await?;
+        let mut discovery = Discovery::connect()?;
+        let findings = discovery.look(&engine.local_pods()).await?;
+        engine.take_findings(findings).await;
+        engine.settle().await;
+        engine.remove_leftovers().await;
+        remove_other_versions(args, &dirs, &netlink).await?;
+        Ok(Self {
+            engine,
+            outlets,
+            manifests,
+            discovery,
+            sweeper,
+            events: loaded.events,
+            debug_log: loaded.debug_log,
+            netlink: connection,
+        })
+    }
+
+    /// Runs all tasks until shutdown, and waits for their end.
+    async fn work(self, socket: Socket, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let (to_engine, questions) = mpsc::channel(QUESTIONS);
+        let (to_manifests, reads) = mpsc::channel(QUEUE);
+        let (to_discovery, looks) = mpsc::channel(QUEUE);
+        let (updates, manifests) = mpsc::channel(QUEUE);
+        let (found, findings) = mpsc::channel(QUEUE);
+        let (heard, events) = mpsc::channel(QUEUE);
+        let doors = Doors {
+            engine: to_engine,
+            manifests: to_manifests,
+            discovery: to_discovery,
+            revision: self.outlets.revision,
+        };
+        let inputs = Inputs {
+            manifests,
+            findings,
+            events,
+            questions,
+        };
+        let token = || shutdown.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.engine.run(inputs, token()));
+        tasks.spawn(self.manifests.run(reads, updates, token()));
+        tasks.spawn(self.discovery.run(self.outlets.pods, looks, found, token()));
+        tasks.spawn(self.sweeper.run(token()));
+        tasks.spawn(socket.serve(doors, token()));
+        tasks.spawn(must_not_fail(
+            "flows",
+            flows::read_events(self.events, heard, token()),
+        ));
+        if let Some(log) = self.debug_log {
+            tasks.spawn(must_not_fail("debug lines", debug_log::read(log, token())));
+        }
+        let result = join(tasks, shutdown).await;
+        self.netlink.abort();
+        result
+    }
+}
+
+/// A task whose failure ends the agent: its end does.
+async fn must_not_fail(what: &'static str, task: impl Future<Output = io::Result<()>>) {
+    if let Err(error) = task.await {
+        tracing::error!(what, %error, "cannot read from the kernel");
+    }
 }
 
 /// Waits for the first task to end, tells the others, and waits for them. A task that ends before

@@ -43,11 +43,13 @@ pub enum DropReason {
     PolicyTooLarge = 9,
     /// A map entry that another one refers to is missing. A bug, never passed.
     Inconsistent = 10,
+    /// The interface has our program, but no entry.
+    UnknownEndpoint = 11,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Truncated,
         Self::UnknownEtherType,
         Self::MalformedHeader,
@@ -58,6 +60,7 @@ impl DropReason {
         Self::ConntrackFull,
         Self::PolicyTooLarge,
         Self::Inconsistent,
+        Self::UnknownEndpoint,
     ];
 
     /// The reason of a counter number.
@@ -87,6 +90,7 @@ impl DropReason {
             Self::ConntrackFull => "connection table full",
             Self::PolicyTooLarge => "policies of the pod do not fit the maps",
             Self::Inconsistent => "inconsistent maps",
+            Self::UnknownEndpoint => "no entry for this interface",
         }
     }
 }

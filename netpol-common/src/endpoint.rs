@@ -1,7 +1,13 @@
-//! The `endpoint` map: host interface index -> what is known of the pod behind it.
+//! The `endpoint` maps: host interface index -> what is known of the pod behind it.
 //!
-//! One update of an entry switches an endpoint to new policy sets in both directions: a packet
-//! sees the old entry or the new one, whole.
+//! ```text
+//! endpoint          interface index -> Slot       hash, one u64 read at once
+//! endpoint_entries  slot            -> Endpoint   array, never written while a slot is in use
+//! ```
+//! One update of the first map switches an endpoint to new policy sets in both directions. The
+//! entry itself is in an array, since an element of a hash may be given to another key while a
+//! program still reads it: a packet sees the old entry or the new one, whole. The agent writes a
+//! slot again only after every program that may have read it has ended (an RCU grace period).
 
 use bytemuck::{Pod, Zeroable};
 
@@ -11,6 +17,17 @@ use crate::{Direction, assert_words};
 /// (`PodStatus.podIPs`: "Pods may be allocated at most 1 value for each of IPv4 and IPv6"); the
 /// second place holds what other sources add.
 pub const ADDRESSES: usize = 2;
+
+/// Where the entry of an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct Slot {
+    /// Index into the entries.
+    pub slot: u32,
+    /// The interface it is for: the key again, to recognise an element that was given away.
+    pub ifindex: u32,
+}
+assert_words!(Slot, 2);
 
 /// What applies to an endpoint in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
@@ -37,7 +54,7 @@ pub mod flags {
     pub const ANYONE: u32 = 1 << 3;
 }
 
-/// An entry of the `endpoint` map.
+/// An entry of the `endpoint_entries` map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct Endpoint {

@@ -4,8 +4,10 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::assert_words;
 
-/// Interface index -> [`crate::endpoint::Endpoint`].
+/// Interface index -> [`crate::endpoint::Slot`].
 pub const ENDPOINT: &str = "ENDPOINT";
+/// Slot -> [`crate::endpoint::Endpoint`]; an array.
+pub const ENDPOINT_ENTRIES: &str = "ENDPOINT_ENTRIES";
 /// [`crate::identity::Address4`] -> identity.
 pub const IDENTITY_V4: &str = "IDENTITY_V4";
 /// [`crate::identity::Address6`] -> identity.
@@ -38,8 +40,9 @@ pub const EVENT_LIMIT: &str = "EVENT_LIMIT";
 pub const NUMBERS: &str = "NUMBERS";
 
 /// Every map that the programs use.
-pub const PROGRAM_MAPS: [&str; 15] = [
+pub const PROGRAM_MAPS: [&str; 16] = [
     ENDPOINT,
+    ENDPOINT_ENTRIES,
     IDENTITY_V4,
     IDENTITY_V6,
     CIDR_V4,

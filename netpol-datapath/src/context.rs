@@ -46,6 +46,7 @@ const fn not_understood(reason: DropReason) -> bool {
         DropReason::Spoofed
         | DropReason::ConntrackFull
         | DropReason::PolicyTooLarge
-        | DropReason::Inconsistent => false,
+        | DropReason::Inconsistent
+        | DropReason::UnknownEndpoint => false,
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! from_endpoint ─┐
-//!                ├─ endpoint of the interface?  no ─────────────────────────────────> Next
+//!                ├─ endpoint of the interface?  no ─────────────────────────────────> Drop
 //! to_endpoint  ──┘      │
 //!                       ├─ isolated in neither direction: source address (spoof.rs) ─> Next | Drop
 //!                       │
@@ -61,6 +61,9 @@ pub use verdict::Decision;
 use context::Context;
 use netpol_common::Direction;
 use netpol_common::conntrack::{Key4, Key6};
+use netpol_common::counter::DropReason;
+use netpol_common::endpoint::{ADDRESSES, Endpoint, EndpointDirection};
+use verdict::Verdict;
 
 /// Judges a packet that comes from the pod behind the host interface `ifindex`.
 #[inline(always)]
@@ -82,6 +85,21 @@ where
     process(Direction::Ingress, ifindex, packet, tables)
 }
 
+/// The entry of an interface that has none.
+const NOBODY: Endpoint = Endpoint {
+    generation: 0,
+    ingress: OPEN,
+    egress: OPEN,
+    v4: [0; ADDRESSES],
+    v6: [[0; 4]; ADDRESSES],
+    pod: [0; 2],
+};
+const OPEN: EndpointDirection = EndpointDirection {
+    flags: 0,
+    set: 0,
+    deny_rule: 0,
+};
+
 /// The one way of every packet, and its one exit.
 #[inline(always)]
 fn process<P, T>(direction: Direction, ifindex: u32, packet: &P, tables: &T) -> Decision
@@ -89,8 +107,10 @@ where
     P: Packet,
     T: Tables + Connections<Key4> + Connections<Key6>,
 {
-    let Some(endpoint) = tables.endpoint(ifindex) else {
-        return Decision::Next;
+    // The program is attached to interfaces of pods only, and after their entries are written.
+    let (endpoint, known) = match tables.endpoint(ifindex) {
+        Some(endpoint) => (endpoint, true),
+        None => (&NOBODY, false),
     };
     let context = Context {
         ifindex,
@@ -99,7 +119,9 @@ where
         packet,
         tables,
     };
-    let verdict = if endpoint.isolated() {
+    let verdict = if !known {
+        Verdict::drop(DropReason::UnknownEndpoint)
+    } else if endpoint.isolated() {
         match read::isolated(&context) {
             Ok(verdict) => verdict,
             Err(reason) => context.refused(reason),

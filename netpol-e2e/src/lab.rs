@@ -101,7 +101,8 @@ pub fn is_root() -> bool {
     geteuid().is_root()
 }
 
-/// For tests: whether they must do without, said in a line of its own that no test harness swallows.
+/// For tests: whether they must do without, said in a line of its own that no test harness
+/// swallows.
 pub fn skipped_without_root(test: &str) -> bool {
     if !is_root() {
         skip(test, "a lab needs root: run the tests with sudo");
@@ -111,8 +112,9 @@ pub fn skipped_without_root(test: &str) -> bool {
 
 /// Says that a test was not run, and why.
 pub fn skip(test: &str, why: &str) {
-    // Not `eprintln`, which the harness of a passing test keeps to itself.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+    // Not `eprintln`, which the harness of a passing test keeps to itself; and on a line of its
+    // own, though the harness may have begun one.
+    let _ = writeln!(std::io::stderr(), "\nSKIPPED: {test}: {why}");
 }
 
 /// One lab. Everything it made is removed when it is dropped.

@@ -1,8 +1,8 @@
 //! Tests against real kernels, real veths and real packets.
 //!
-//! [`lab`] builds a node and its pods out of network namespaces, runs one agent in it and asks who reaches whom.
-//! [`scenario`] reads the scenarios under `examples/` and plays them in a lab; the `demo` binary and the
-//! tests under `tests/` are both thin users of it.
+//! [`lab`] builds a node and its pods out of network namespaces, runs one agent in it and asks who
+//! reaches whom. [`scenario`] reads the scenarios under `examples/` and plays them in a lab; the
+//! `demo` binary and the tests under `tests/` are both thin users of it.
 
 pub mod lab;
 pub mod scenario;

@@ -5,7 +5,8 @@
 //!              policies.yaml ----------------> manifests --- wait --- ask every cell: after
 //!              scenario.yaml: the cells, and what each must be
 //! ```
-//! The manifests are what a user would apply; only `scenario.yaml` is ours. Its shape is [`Script`].
+//! The manifests are what a user would apply; only `scenario.yaml` is ours. Its shape is
+//! [`Script`].
 
 mod demo;
 mod explain;
@@ -120,7 +121,8 @@ pub enum Expect {
 }
 
 impl Expect {
-    /// Whether this is what came. A reset is no refusal of ours: it says that nobody serves the port.
+    /// Whether this is what came. A reset is no refusal of ours: it says that nobody serves the
+    /// port.
     pub fn is_met_by(self, outcome: Outcome) -> bool {
         match self {
             Self::Reached => outcome == Outcome::Reached,

@@ -53,11 +53,17 @@ fn programs_there_before_and_added_after_see_what_passes() -> Result<()> {
     if skipped_without_root("programs_there_before_and_added_after") {
         return Ok(());
     }
-    for by in [By::Tcx, By::Clsact] {
+    for (by, hook) in [
+        (By::Tcx, "auto"),
+        (By::Clsact, "auto"),
+        (By::Clsact, "clsact"),
+        (By::Tcx, "clsact"),
+    ] {
         if !available(by)? {
             continue;
         }
         let mut shop = Shop::new(Link::PointToPoint)?;
+        shop.agent.set_arguments(&["--hook", hook]);
         shop.lab
             .manifests()
             .write(shop::POLICIES, &shop::admit(&["good"]))?;
@@ -77,14 +83,14 @@ fn programs_there_before_and_added_after_see_what_passes() -> Result<()> {
             assert_eq!(
                 exchange(&shop, &shop.pod("good")),
                 Outcome::Reached,
-                "{by:?} {round}"
+                "{by:?} {hook} {round}"
             );
             for (was, is) in before.iter().zip(packets(&bystanders)?) {
-                assert!(is >= was + EXCHANGE, "{by:?} {round}: {was} to {is}");
+                assert!(is >= was + EXCHANGE, "{by:?} {hook} {round}: {was} to {is}");
             }
             let bad = shop.pod("bad");
             let refused = bad.connect_tcp(shop.server(Family::V4), TCP, QUICK);
-            assert_eq!(refused, Outcome::TimedOut, "{by:?} {round}");
+            assert_eq!(refused, Outcome::TimedOut, "{by:?} {hook} {round}");
             match round {
                 "at first" => shop.agent.restart()?,
                 _ => {
@@ -158,7 +164,15 @@ fn a_filter_of_clsact_stays_as_it_is() -> Result<()> {
     if skipped_without_root("a_filter_of_clsact") || !available(By::Clsact)? {
         return Ok(());
     }
+    for hook in ["auto", "clsact"] {
+        stays_as_it_is(hook)?;
+    }
+    Ok(())
+}
+
+fn stays_as_it_is(hook: &str) -> Result<()> {
     let mut shop = Shop::new(Link::PointToPoint)?;
+    shop.agent.set_arguments(&["--hook", hook]);
     let interface = shop.pod("server").interface().to_owned();
     let bystander = attach(&shop, &interface, HookSide::Ingress, By::Clsact)?;
     let theirs = filters(&shop, &interface, "ingress")?;

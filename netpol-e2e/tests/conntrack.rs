@@ -20,7 +20,8 @@ fn connect(from: &Host, shop: &Shop, family: Family) -> Connection {
         .unwrap_or_else(|outcome| panic!("{} {family}: {outcome}", from.name()))
 }
 
-/// Watches what reaches the server from one host: everything with ports, so not its neighbour discovery.
+/// Watches what reaches the server from one host: everything with ports, so not its neighbour
+/// discovery.
 fn tap(shop: &Shop, from: &Host) -> Result<Wiretap> {
     let addresses = from.addresses();
     shop.pod("server")
@@ -207,7 +208,8 @@ fn a_new_syn_on_the_ports_of_an_old_connection_is_judged_anew() -> Result<()> {
         second.reset();
         assert_eq!(open(QUICK).err(), Some(Outcome::TimedOut), "{family}");
         shop.apply(&shop::admit(&["good", "bad"]))?;
-        // The server never saw that reset: it answers the first SYN for its old connection, and only the next one anew.
+        // The server never saw that reset: it answers the first SYN for its old connection, and
+        // only the next one anew.
         let third = open(RETRANSMISSION).expect("allowed again after a cut");
         third.reset();
     }

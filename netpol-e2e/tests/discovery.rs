@@ -14,7 +14,8 @@ use netpol_e2e::{
 
 /// "A change is in force within 100 ms of the write."
 const IN_FORCE: Duration = Duration::from_millis(100);
-/// How often a change is timed, and how many of them may be late: the machine has other things to do as well.
+/// How often a change is timed, and how many of them may be late: the machine has other things to
+/// do as well.
 const CHANGES: usize = 20;
 const LATE: usize = 2;
 /// For what the agent must notice by itself, without anybody waiting for it.
@@ -138,8 +139,7 @@ fn an_interface_that_goes_and_comes_back_is_followed() -> Result<()> {
 }
 
 #[test]
-fn a_pod_that_goes_leaves_the_status_and_an_interface_reused_by_another_is_the_others() -> Result<()>
-{
+fn a_pod_that_goes_leaves_the_status_and_its_interface_to_the_next() -> Result<()> {
     if skipped_without_root("a_pod_that_goes") {
         return Ok(());
     }
@@ -182,7 +182,8 @@ fn wait_says_so_when_a_pod_has_no_interface() -> Result<()> {
     Ok(())
 }
 
-/// Asks until the answer is `wanted`; how long it took, at the most, from `since` to the first question that got it.
+/// Asks until the answer is `wanted`; how long it took, at the most, from `since` to the first
+/// question that got it.
 fn until(asker: &Host, to: IpAddr, wanted: bool, since: Instant) -> Duration {
     const ANSWER: Duration = Duration::from_millis(30);
     loop {
@@ -253,7 +254,8 @@ fn a_duplicate_is_reported_and_changes_nothing() -> Result<()> {
         return Ok(());
     }
     let shop = Shop::enforcing(Link::PointToPoint, &shop::admit(&["good"]))?;
-    // The same policy, of the same name, in another file: which of the two is meant nobody can know.
+    // The same policy, of the same name, in another file: which of the two is meant nobody can
+    // know.
     let other = shop::admit(&["good", "bad"]);
     shop.lab.manifests().write("second.yaml", &other)?;
     eventually("status names the duplicate", || {

@@ -1,4 +1,5 @@
-//! A lab leaves nothing: not when it is done, not on a signal, and after `kill -9` not beyond the next run.
+//! A lab leaves nothing: not when it is done, not on a signal, and after `kill -9` not beyond the
+//! next run.
 
 use std::{
     fs,

@@ -69,7 +69,8 @@ fn an_isolated_pod_does_not_reach_its_node_unless_allowed() -> Result<()> {
     Ok(())
 }
 
-/// Has the node hide forwarded traffic behind its own address, as a node port or an egress gateway does.
+/// Has the node hide forwarded traffic behind its own address, as a node port or an egress gateway
+/// does.
 fn masquerade(lab: &Lab) -> Result<()> {
     let rules = "
         table inet lab {

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use netpol_api::{Hook, Status};
 use netpol_e2e::{
     lab::{
         Family, Host, Link, Missed, Outcome, PATIENT, Prober, QUICK, Result, Wiretap,
@@ -114,8 +115,19 @@ fn enforcement_outlives_the_agent_and_the_next_one_takes_over() -> Result<()> {
     if skipped_without_root("enforcement_outlives_the_agent") {
         return Ok(());
     }
-    for link in Link::ALL {
-        let mut shop = Shop::enforcing(link, &shop::admit(&["good"]))?;
+    for (link, hook) in [
+        (Link::PointToPoint, "auto"),
+        (Link::Bridge, "auto"),
+        (Link::PointToPoint, "clsact"),
+    ] {
+        let mut shop = Shop::new(link)?;
+        shop.agent.set_arguments(&["--hook", hook]);
+        shop.lab
+            .manifests()
+            .write(POLICIES, &shop::admit(&["good"]))?;
+        shop.agent.start()?;
+        let status: Status = shop.agent.ctl().json(&["status"])?;
+        assert!(hook == "auto" || status.hook == Hook::Clsact);
         let good = shop.pod("good");
         let open = good.open(shop.server(Family::V6), TCP, PATIENT);
         let mut held = open.expect("a connection");
@@ -219,9 +231,9 @@ fn variants(shop: &Shop) -> Vec<String> {
 }
 
 /// How often the agent is killed; `NETPOL_KILLS` asks for another number.
-fn kills() -> usize {
+fn kills(usual: usize) -> usize {
     let wanted = std::env::var("NETPOL_KILLS").ok();
-    wanted.and_then(|text| text.parse().ok()).unwrap_or(50)
+    wanted.and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 #[test]
@@ -229,16 +241,31 @@ fn an_agent_killed_at_random_moments_opens_nothing_and_loses_nothing() -> Result
     if skipped_without_root("an_agent_killed_at_random_moments") {
         return Ok(());
     }
-    let seed = fastrand::get_seed();
-    let mut shop = Shop::enforcing(Link::PointToPoint, &shop::admit(&["good"]))?;
+    kill_at_random("auto", kills(50))
+}
+
+#[test]
+fn an_agent_on_clsact_killed_at_random_moments_opens_and_loses_nothing() -> Result<()> {
+    if skipped_without_root("an_agent_on_clsact_killed") {
+        return Ok(());
+    }
+    kill_at_random("clsact", kills(15))
+}
+
+fn kill_at_random(hook: &str, kills: usize) -> Result<()> {
+    let mut shop = Shop::new(Link::PointToPoint)?;
     shop.lab.add_pod(shop::pod("flip"))?;
-    shop.agent.wait_ready()?;
+    shop.lab
+        .manifests()
+        .write(POLICIES, &shop::admit(&["good"]))?;
+    shop.agent.set_arguments(&["--hook", hook]);
+    shop.agent.start()?;
     let variants = variants(&shop);
     let mut diary = Diary::open();
-    diary.note(&format!("seed {seed}"));
     let watch = Watch::start(&shop)?;
-    for _ in 0..kills() {
-        // Changes before, during and after the kill; sometimes the next agent is killed before it is ready.
+    for _ in 0..kills {
+        // Changes before, during and after the kill; sometimes the next agent is killed before it
+        // is ready.
         for _ in 0..fastrand::usize(0..3) {
             let variant = fastrand::usize(..variants.len());
             shop.lab.manifests().write(POLICIES, &variants[variant])?;

@@ -1,7 +1,7 @@
 //! The five scenarios, each cell of each.
 //!
-//! In a small VM one of them runs by its name, with `NETPOL_AGENT`, `NETPOLCTL` and `NETPOL_EXAMPLES` set and `ip`
-//! as the only tool.
+//! In a small VM one of them runs by its name, with `NETPOL_AGENT`, `NETPOLCTL` and
+//! `NETPOL_EXAMPLES` set and `ip` as the only tool.
 
 use netpol_api::{CounterRow, RuleRef, Verdict};
 use netpol_e2e::{

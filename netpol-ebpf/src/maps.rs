@@ -7,17 +7,18 @@
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{HashMap, LpmTrie, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf};
 use netpol_common::conntrack::{Connection, Key4, Key6, TIMEOUT_SECONDS};
 use netpol_common::counter::Counter;
-use netpol_common::endpoint::Endpoint;
+use netpol_common::endpoint::{Endpoint, Slot};
 use netpol_common::event::EventLimit;
 use netpol_common::identity::{Address4, Address6};
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
 
 #[map]
-pub(crate) static ENDPOINT: HashMap<u32, Endpoint> =
-    HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
+pub(crate) static ENDPOINT: HashMap<u32, Slot> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static ENDPOINT_ENTRIES: Array<Endpoint> = Array::with_max_entries(1024, 0);
 #[map]
 pub(crate) static IDENTITY_V4: HashMap<Address4, u32> =
     HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);

@@ -21,8 +21,11 @@ pub(crate) struct KernelMaps;
 impl Tables for KernelMaps {
     #[inline(always)]
     fn endpoint(&self, ifindex: u32) -> Option<&Endpoint> {
-        // SAFETY: an element lives at least as long as this run of the program (RCU).
-        unsafe { maps::ENDPOINT.get(ifindex) }
+        let place = copy(&maps::ENDPOINT, &ifindex)?;
+        if place.ifindex != ifindex {
+            return None;
+        }
+        maps::ENDPOINT_ENTRIES.get(place.slot)
     }
 
     #[inline(always)]

@@ -8,7 +8,9 @@ use std::{fs, io, os::fd::AsRawFd, path::Path};
 use futures_util::TryStreamExt;
 use rtnetlink::{
     Handle,
-    packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
+    packet_core::{
+        NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    },
     packet_route::{
         RouteNetlinkMessage,
         tc::{
@@ -79,13 +81,20 @@ pub(crate) async fn ensure(
         TcAttribute::Kind(TcFilterBpf::KIND.to_owned()),
         TcAttribute::Options(vec![
             TcOption::Bpf(TcFilterBpfOption::ProgFd(program.fd.as_raw_fd() as u32)),
-            TcOption::Bpf(TcFilterBpfOption::ProgName(format!("netpol/{}", program.name))),
+            TcOption::Bpf(TcFilterBpfOption::ProgName(format!(
+                "netpol/{}",
+                program.name
+            ))),
             TcOption::Bpf(TcFilterBpfOption::Flags(TcBpfFlags::DirectAction)),
         ]),
     ];
     let request = RouteNetlinkMessage::NewTrafficFilter(message);
     send(netlink, request, NLM_F_CREATE, "attach a filter").await?;
-    Ok(if there.is_some() { Done::Replaced } else { Done::Attached })
+    Ok(if there.is_some() {
+        Done::Replaced
+    } else {
+        Done::Attached
+    })
 }
 
 /// Removes our filter from one side of an interface.
@@ -153,7 +162,11 @@ pub(crate) async fn interfaces(netlink: &Handle) -> Result<Vec<u32>, HookError> 
     let mut found = Vec::new();
     for ifindex in candidates {
         for side in Side::BOTH {
-            if filters(netlink, ifindex, side).await?.iter().any(Filter::is_ours) {
+            if filters(netlink, ifindex, side)
+                .await?
+                .iter()
+                .any(Filter::is_ours)
+            {
                 found.push(ifindex);
                 break;
             }
@@ -185,7 +198,13 @@ async fn ensure_qdisc(netlink: &Handle, qdiscs: &Path, ifindex: u32) -> Result<(
     message.header.parent = TcHandle::CLSACT;
     message.attributes = vec![TcAttribute::Kind(CLSACT.to_owned())];
     let request = RouteNetlinkMessage::NewQueueDiscipline(message);
-    send(netlink, request, NLM_F_CREATE | NLM_F_EXCL, "add the clsact qdisc").await
+    send(
+        netlink,
+        request,
+        NLM_F_CREATE | NLM_F_EXCL,
+        "add the clsact qdisc",
+    )
+    .await
 }
 
 /// The qdisc's handle, `ffff:0`.
@@ -242,7 +261,9 @@ fn filter_of(message: &TcMessage) -> Option<Filter> {
         program: 0,
     };
     for attribute in &message.attributes {
-        let TcAttribute::Options(options) = attribute else { continue };
+        let TcAttribute::Options(options) = attribute else {
+            continue;
+        };
         for option in options {
             match option {
                 TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => filter.name.clone_from(name),
@@ -290,7 +311,9 @@ async fn send(
     use futures_util::StreamExt;
     while let Some(answer) = answers.next().await {
         if let NetlinkPayload::Error(error) = answer.payload {
-            return Err(netlink_failed(action)(rtnetlink::Error::NetlinkError(error)));
+            return Err(netlink_failed(action)(rtnetlink::Error::NetlinkError(
+                error,
+            )));
         }
     }
     Ok(())

@@ -186,7 +186,10 @@ fn load_program(object: &mut Ebpf, name: &'static str) -> Result<Program, LoadEr
     let fd = program.fd().map_err(failed)?;
     Ok(Program {
         name,
-        fd: fd.as_fd().try_clone_to_owned().map_err(|e| failed(e.into()))?,
+        fd: fd
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|e| failed(e.into()))?,
         id: program.info().map_err(failed)?.id(),
     })
 }
@@ -203,7 +206,8 @@ fn open_events(dirs: &PinDirs) -> Result<RingBuf<MapData>, LoadError> {
 /// A pinned map of another size is kept: what is in force outranks what a flag asks for.
 fn differing_sizes(dirs: &PinDirs, sizes: &MapSizes) -> Result<Vec<String>, LoadError> {
     let mut notes = Vec::new();
-    for (name, asked) in &sizes.0 {
+    // The agent's own map of numbers follows from the others' sizes.
+    for (name, asked) in sizes.0.iter().filter(|(name, _)| **name != maps::NUMBERS) {
         let path = dirs.maps.join(name);
         let info = match syscall::object_get(&path) {
             Ok(map) => syscall::map_info(map.as_fd()),

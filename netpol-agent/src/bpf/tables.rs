@@ -1,10 +1,11 @@
 //! The maps that the agent writes: applying operations, and reading back what is there.
 
-use std::{collections::HashMap, fmt::Debug, hash::Hash, io, path::Path};
+use std::{cell::Cell, collections::HashMap, fmt::Debug, hash::Hash, io, path::Path};
 
 use bytemuck::Pod;
 use netpol_common::{
     conntrack::{Connection, Key4, Key6},
+    counter::FIRST_RULE,
     endpoint::Endpoint,
     identity::{Address4, Address6, Prefix4, Prefix6},
     maps::{self, Digest, Number},
@@ -14,14 +15,16 @@ use netpol_policy::{Entry, Key, Limits, Operation, Programmed};
 
 use super::{
     counters::Counters,
+    endpoints::Endpoints,
     error::{LoadError, TableError},
+    grace,
     table::Table,
 };
 
 /// The agent's maps, open.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    pub(crate) endpoints: Table<u32, Endpoint>,
+    pub(crate) endpoints: Endpoints,
     pub(crate) counters: Counters,
     identities_v4: Table<Address4, u32>,
     identities_v6: Table<Address6, u32>,
@@ -31,13 +34,15 @@ pub(crate) struct Tables {
     ports: Table<PortKey, PortVerdict>,
     node: Table<Address6, u32>,
     numbers: Table<Digest, Number>,
+    /// Programs may be running that have read what was in force before an operation.
+    unsettled: Cell<bool>,
 }
 
 impl Tables {
     /// Opens the maps pinned in a directory.
     pub(crate) fn open(directory: &Path) -> Result<Self, LoadError> {
         Ok(Self {
-            endpoints: Table::open(directory, maps::ENDPOINT)?,
+            endpoints: Endpoints::open(directory)?,
             counters: Counters::open(directory)?,
             identities_v4: Table::open(directory, maps::IDENTITY_V4)?,
             identities_v6: Table::open(directory, maps::IDENTITY_V6)?,
@@ -47,6 +52,7 @@ impl Tables {
             ports: Table::open(directory, maps::PORTS)?,
             node: Table::open(directory, maps::NODE)?,
             numbers: Table::open(directory, maps::NUMBERS)?,
+            unsettled: Cell::new(true),
         })
     }
 
@@ -60,7 +66,8 @@ impl Tables {
             cidrs_v6: self.cidrs_v6.capacity(),
             policy_entries: self.policy.capacity(),
             port_entries: self.ports.capacity(),
-            rules: self.counters.capacity(),
+            // The first numbers belong to no rule.
+            rules: self.counters.capacity().saturating_sub(FIRST_RULE),
         })
     }
 
@@ -77,7 +84,10 @@ impl Tables {
 
     fn put(&self, entry: &Entry) -> Result<(), TableError> {
         match entry {
-            Entry::Endpoint(k, v) => put(&self.endpoints, k, v),
+            Entry::Endpoint(k, v) => {
+                self.unsettled.set(true);
+                named(maps::ENDPOINT, &("put", k, v), self.endpoints.put(*k, v))
+            }
             Entry::IdentityV4(k, v) => put(&self.identities_v4, k, v),
             Entry::IdentityV6(k, v) => put(&self.identities_v6, k, v),
             Entry::CidrV4(k, v) => put(&self.cidrs_v4, k, v),
@@ -91,22 +101,39 @@ impl Tables {
 
     fn delete(&self, key: &Key) -> Result<(), TableError> {
         match key {
-            Key::Endpoint(k) => delete(&self.endpoints, k),
+            Key::Endpoint(k) => {
+                self.unsettled.set(true);
+                named(maps::ENDPOINT, &("delete", k), self.endpoints.delete(*k))
+            }
             Key::IdentityV4(k) => delete(&self.identities_v4, k),
             Key::IdentityV6(k) => delete(&self.identities_v6, k),
             Key::CidrV4(k) => delete(&self.cidrs_v4, k),
             Key::CidrV6(k) => delete(&self.cidrs_v6, k),
-            Key::Policy(k) => delete(&self.policy, k),
-            Key::Port(k) => delete(&self.ports, k),
+            Key::Policy(k) => {
+                self.let_programs_end();
+                delete(&self.policy, k)
+            }
+            Key::Port(k) => {
+                self.let_programs_end();
+                delete(&self.ports, k)
+            }
             Key::Node(k) => delete(&self.node, k),
             Key::Number(k) => delete(&self.numbers, k),
+        }
+    }
+
+    /// A program that read an endpoint's entry before it was switched may still ask its old policy
+    /// set: what belongs to that is removed only once it has ended.
+    fn let_programs_end(&self) {
+        if self.unsettled.replace(false) {
+            grace::wait();
         }
     }
 
     /// Reads all of it. The agent is the only writer, so this is one state.
     pub(crate) fn read(&self) -> Result<Programmed, TableError> {
         Ok(Programmed {
-            endpoints: read(&self.endpoints)?,
+            endpoints: self.read_endpoints()?,
             identities_v4: read(&self.identities_v4)?,
             identities_v6: read(&self.identities_v6)?,
             cidrs_v4: read(&self.cidrs_v4)?,
@@ -119,10 +146,8 @@ impl Tables {
     }
 
     /// Reads the endpoints alone.
-    pub(crate) fn read_endpoints(
-        &self,
-    ) -> Result<HashMap<u32, Endpoint>, TableError> {
-        read(&self.endpoints)
+    pub(crate) fn read_endpoints(&self) -> Result<HashMap<u32, Endpoint>, TableError> {
+        named(maps::ENDPOINT, &"read back", self.endpoints.read())
     }
 }
 
@@ -159,9 +184,7 @@ fn delete<K: Pod + Debug, V: Pod>(table: &Table<K, V>, key: &K) -> Result<(), Ta
     named(table.name(), &("delete", key), table.delete(key))
 }
 
-fn read<K: Pod + Eq + Hash, V: Pod>(
-    table: &Table<K, V>,
-) -> Result<HashMap<K, V>, TableError> {
+fn read<K: Pod + Eq + Hash, V: Pod>(table: &Table<K, V>) -> Result<HashMap<K, V>, TableError> {
     let entries = named(table.name(), &"read back", table.entries())?;
     Ok(entries.into_iter().collect())
 }

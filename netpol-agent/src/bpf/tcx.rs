@@ -38,10 +38,14 @@ pub(crate) fn ensure(
         }
         None => {}
     }
-    let link = syscall::tcx_attach(program.fd.as_fd(), ifindex, tcx_side(side))
-        .map_err(HookError::Tcx)?;
+    let link =
+        syscall::tcx_attach(program.fd.as_fd(), ifindex, tcx_side(side)).map_err(HookError::Tcx)?;
     syscall::object_pin(link.as_fd(), &path).map_err(|source| failed("pin", &path, source))?;
-    Ok(if repaired { Done::Repaired } else { Done::Attached })
+    Ok(if repaired {
+        Done::Repaired
+    } else {
+        Done::Attached
+    })
 }
 
 /// Detaches one side of an interface, as far as a pin names it.

@@ -20,7 +20,7 @@ use std::{
 
 use netpol_policy::ObjectKey;
 
-use super::facts::{Facts, Link, LinkKind, Mac, Route};
+use super::facts::{Facts, Link, LinkKind, Route};
 
 /// A pod that needs an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,17 +46,12 @@ pub(crate) struct Decision {
     pub(crate) questions: Vec<Question>,
 }
 
-/// Something the kernel does not know yet, and can find out.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Question {
-    /// Who has this address on this bridge?
-    Resolve { bridge: u32, address: IpAddr },
-    /// Is this neighbour there? Its answer teaches the bridge the port.
-    Confirm {
-        bridge: u32,
-        address: IpAddr,
-        mac: Mac,
-    },
+/// Who has this address on this bridge? The answer tells the kernel the link-layer address, and
+/// the bridge the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Question {
+    pub(crate) bridge: u32,
+    pub(crate) address: IpAddr,
 }
 
 /// Grounds for an interface, the strongest first.
@@ -204,7 +199,9 @@ fn evidence(address: IpAddr, facts: &Facts) -> Result<(Evidence, u32), Unknown> 
     };
     if prefix == 0 {
         let name = &link.name;
-        return Err(unknown(format!("only the default route leads to it, by {name}")));
+        return Err(unknown(format!(
+            "only the default route leads to it, by {name}"
+        )));
     }
     if link.kind == LinkKind::Bridge {
         return port(address, ifindex, link, facts).map(|port| (Evidence::Port, port));
@@ -218,22 +215,25 @@ fn evidence(address: IpAddr, facts: &Facts) -> Result<(Evidence, u32), Unknown> 
     }
     if facts.uplinks.contains(&ifindex) {
         let name = &link.name;
-        return Err(unknown(format!("other nodes are behind {name}, which its route leaves by")));
+        return Err(unknown(format!(
+            "other nodes are behind {name}, which its route leaves by"
+        )));
     }
     Ok((Evidence::Prefix, ifindex))
 }
 
 /// The port of a bridge behind which an address is.
 fn port(address: IpAddr, bridge: u32, link: &Link, facts: &Facts) -> Result<u32, Unknown> {
-    let Some(mac) = facts.neighbours.get(&(bridge, address)) else {
+    let question = Question { bridge, address };
+    let Some(neighbour) = facts.neighbours.get(&(bridge, address)) else {
         return Err(Unknown {
             reason: format!("nobody on the bridge {} has answered for it", link.name),
-            question: Some(Question::Resolve { bridge, address }),
+            question: Some(question),
         });
     };
     let entries = facts.forwarding.iter();
     let mut ports: Vec<u32> = entries
-        .filter(|entry| entry.bridge == bridge && entry.mac == *mac)
+        .filter(|entry| entry.bridge == bridge && entry.mac == neighbour.mac)
         .map(|entry| entry.port)
         .collect();
     ports.sort_unstable();
@@ -241,11 +241,8 @@ fn port(address: IpAddr, bridge: u32, link: &Link, facts: &Facts) -> Result<u32,
     match ports.as_slice() {
         [] => Err(Unknown {
             reason: format!("the bridge {} has not learned its port", link.name),
-            question: Some(Question::Confirm {
-                bridge,
-                address,
-                mac: *mac,
-            }),
+            // Who answered once may be somebody else by now.
+            question: (!neighbour.fixed).then_some(question),
         }),
         [port] => match facts.links.get(port) {
             None => Err(unknown(format!("port {port} of the bridge is gone"))),
@@ -254,7 +251,9 @@ fn port(address: IpAddr, bridge: u32, link: &Link, facts: &Facts) -> Result<u32,
         several => {
             let names: Vec<_> = several.iter().map(|port| name_of(facts, *port)).collect();
             let names = names.join(", ");
-            Err(unknown(format!("its link-layer address is at several ports: {names}")))
+            Err(unknown(format!(
+                "its link-layer address is at several ports: {names}"
+            )))
         }
     }
 }

@@ -15,8 +15,8 @@ pub(crate) struct Facts {
     pub(crate) links: HashMap<u32, Link>,
     /// What the routing tables answer for an address.
     pub(crate) routes: HashMap<IpAddr, Route>,
-    /// Link-layer addresses of neighbours, by interface and address.
-    pub(crate) neighbours: HashMap<(u32, IpAddr), Mac>,
+    /// Neighbours whose link-layer address is known, by interface and address.
+    pub(crate) neighbours: HashMap<(u32, IpAddr), Neighbour>,
     /// Learned and static entries of bridges.
     pub(crate) forwarding: Vec<Forwarding>,
     /// Interfaces that a default route, or a route by way of a gateway, leaves by.
@@ -62,6 +62,14 @@ pub(crate) enum Route {
     Local,
     /// No route, or one that refuses.
     None,
+}
+
+/// What is known of a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Neighbour {
+    pub(crate) mac: Mac,
+    /// Somebody wrote it down; the kernel does not find out.
+    pub(crate) fixed: bool,
 }
 
 /// An entry of a bridge's forwarding table.

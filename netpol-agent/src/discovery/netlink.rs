@@ -9,7 +9,7 @@ use std::{
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::{
     Error, Handle, MulticastGroup, RouteMessageBuilder,
-    packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
+    packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
         address::AddressAttribute,
@@ -23,7 +23,7 @@ use rtnetlink::{
 
 use super::{
     decide::Question,
-    facts::{Facts, Forwarding, Link, LinkKind, Mac, Route},
+    facts::{Facts, Forwarding, Link, LinkKind, Mac, Neighbour, Route},
 };
 
 /// What can change where a pod is found, and which addresses the node has.
@@ -43,12 +43,16 @@ pub(crate) async fn facts(netlink: &Handle, addresses: &[IpAddr]) -> Result<Fact
         ..Facts::default()
     };
     for address in addresses {
-        facts.routes.insert(*address, route(netlink, *address).await?);
+        facts
+            .routes
+            .insert(*address, route(netlink, *address).await?);
     }
     let mut over_bridge = false;
     let mut over_prefix = false;
     for (address, route) in &facts.routes {
-        let Route::OnLink { ifindex, prefix } = route else { continue };
+        let Route::OnLink { ifindex, prefix } = route else {
+            continue;
+        };
         let link = facts.links.get(ifindex);
         let is_bridge = link.is_some_and(|link| link.kind == LinkKind::Bridge);
         over_bridge |= is_bridge;
@@ -78,14 +82,20 @@ pub(crate) async fn local_addresses(
             continue;
         }
         // On point-to-point links `Address` is the other end.
-        let local = message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Local(address) => Some(*address),
-            _ => None,
-        });
-        let any = message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Address(address) => Some(*address),
-            _ => None,
-        });
+        let local = message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                AddressAttribute::Local(address) => Some(*address),
+                _ => None,
+            });
+        let any = message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                AddressAttribute::Address(address) => Some(*address),
+                _ => None,
+            });
         found.extend(local.or(any).filter(is_source));
     }
     Ok(found)
@@ -96,31 +106,32 @@ fn is_source(address: &IpAddr) -> bool {
     !(address.is_loopback() || address.is_unspecified() || link_local)
 }
 
-/// Has the kernel find something out. The answers come as neighbour events.
-pub(crate) async fn ask(netlink: &Handle, question: &Question) -> Result<(), Error> {
+/// Has the kernel find out who has an address. The answer comes as events.
+pub(crate) async fn ask(netlink: &Handle, question: Question) -> Result<(), Error> {
+    let Question { bridge, address } = question;
     let mut message = NeighbourMessage::default();
-    let (bridge, address, flags) = match question {
-        // NTF_USE is what sending a packet would do, without a packet.
-        Question::Resolve { bridge, address } => {
-            message.header.flags = NeighbourFlags::Use;
-            (*bridge, *address, NLM_F_CREATE)
-        }
-        Question::Confirm {
-            bridge,
-            address,
-            mac,
-        } => {
-            message.header.state = NeighbourState::Probe;
-            let mac = NeighbourAttribute::LinkLayerAddress(mac.to_vec());
-            message.attributes.push(mac);
-            (*bridge, *address, NLM_F_REPLACE)
-        }
-    };
     message.header.ifindex = bridge;
     message.header.family = family(address);
-    let address = NeighbourAttribute::Destination(NeighbourAddress::from(address));
-    message.attributes.insert(0, address);
-    let mut request = NetlinkMessage::from(RouteNetlinkMessage::NewNeighbour(message));
+    let destination = NeighbourAttribute::Destination(NeighbourAddress::from(address));
+    message.attributes.push(destination);
+    // What the kernel remembers it would ask again, if at all, only there and after a while.
+    let forget = RouteNetlinkMessage::DelNeighbour(message.clone());
+    match send(netlink, forget, 0).await {
+        Err(Error::NetlinkError(error)) if error.raw_code() == -libc::ENOENT => {}
+        result => result?,
+    }
+    // NTF_USE is what sending a packet would do, without a packet.
+    message.header.flags = NeighbourFlags::Use;
+    send(
+        netlink,
+        RouteNetlinkMessage::NewNeighbour(message),
+        NLM_F_CREATE,
+    )
+    .await
+}
+
+async fn send(netlink: &Handle, message: RouteNetlinkMessage, flags: u16) -> Result<(), Error> {
+    let mut request = NetlinkMessage::from(message);
     request.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
     let mut netlink = netlink.clone();
     let mut answers = netlink.request(request)?;
@@ -141,7 +152,7 @@ pub(crate) enum Event {
     Neighbour {
         ifindex: u32,
         address: IpAddr,
-        mac: Option<Mac>,
+        neighbour: Option<Neighbour>,
     },
     /// A bridge has learned, or forgotten, a port.
     Forwarding { entry: Forwarding, learned: bool },
@@ -179,10 +190,15 @@ fn neighbour_event(message: &NeighbourMessage, is_there: bool) -> Option<Event> 
             learned: is_there,
         });
     }
+    let state = message.header.state;
+    let known = mac_of(message).filter(|_| is_there && is_usable(state));
     Some(Event::Neighbour {
         ifindex: message.header.ifindex,
         address: address_of(message)?,
-        mac: mac_of(message).filter(|_| is_there && is_usable(message.header.state)),
+        neighbour: known.map(|mac| Neighbour {
+            mac,
+            fixed: matches!(state, NeighbourState::Permanent | NeighbourState::Noarp),
+        }),
     })
 }
 
@@ -305,7 +321,7 @@ async fn uplinks(netlink: &Handle) -> Result<BTreeSet<u32>, Error> {
     Ok(found)
 }
 
-async fn neighbours(netlink: &Handle) -> Result<HashMap<(u32, IpAddr), Mac>, Error> {
+async fn neighbours(netlink: &Handle) -> Result<HashMap<(u32, IpAddr), Neighbour>, Error> {
     let mut found = HashMap::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let request = netlink.neighbours().get().set_address_family(family);
@@ -314,10 +330,10 @@ async fn neighbours(netlink: &Handle) -> Result<HashMap<(u32, IpAddr), Mac>, Err
             if let Some(Event::Neighbour {
                 ifindex,
                 address,
-                mac: Some(mac),
+                neighbour: Some(neighbour),
             }) = neighbour_event(&message, true)
             {
-                found.insert((ifindex, address), mac);
+                found.insert((ifindex, address), neighbour);
             }
         }
     }
@@ -325,7 +341,10 @@ async fn neighbours(netlink: &Handle) -> Result<HashMap<(u32, IpAddr), Mac>, Err
 }
 
 async fn forwarding(netlink: &Handle) -> Result<Vec<Forwarding>, Error> {
-    let request = netlink.neighbours().get().set_address_family(AddressFamily::Bridge);
+    let request = netlink
+        .neighbours()
+        .get()
+        .set_address_family(AddressFamily::Bridge);
     let messages = request.execute();
     let entries = messages.try_filter_map(|message| ready(Ok(forwarding_of(&message))));
     entries.try_collect().await
@@ -336,10 +355,13 @@ fn forwarding_of(message: &NeighbourMessage) -> Option<Forwarding> {
     if message.header.state == NeighbourState::Permanent {
         return None;
     }
-    let bridge = message.attributes.iter().find_map(|attribute| match attribute {
-        NeighbourAttribute::Controller(index) => Some(*index),
-        _ => None,
-    })?;
+    let bridge = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            NeighbourAttribute::Controller(index) => Some(*index),
+            _ => None,
+        })?;
     Some(Forwarding {
         bridge,
         port: message.header.ifindex,
@@ -356,18 +378,24 @@ fn is_usable(state: NeighbourState) -> bool {
 }
 
 fn address_of(message: &NeighbourMessage) -> Option<IpAddr> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
-        NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
-        _ => None,
-    })
+    message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
+            _ => None,
+        })
 }
 
 fn mac_of(message: &NeighbourMessage) -> Option<Mac> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        NeighbourAttribute::LinkLayerAddress(bytes) => Mac::try_from(bytes.as_slice()).ok(),
-        _ => None,
-    })
+    message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            NeighbourAttribute::LinkLayerAddress(bytes) => Mac::try_from(bytes.as_slice()).ok(),
+            _ => None,
+        })
 }
 
 const fn whole_length(address: IpAddr) -> u8 {

@@ -18,14 +18,10 @@ impl Engine {
     /// Brings maps and hooks to where the state is. First the maps, then the programs that read
     /// them; what is no longer wanted goes last.
     pub(crate) async fn settle(&mut self) {
-        self.dirty = false;
         self.retry_at = None;
         self.forget_removed_pods();
-        let result = tokio::task::block_in_place(|| {
-            let delta = self.state.commit();
-            self.apply(&delta)
-        });
-        match result {
+        self.dirty = false;
+        match tokio::task::block_in_place(|| self.write_maps()) {
             Ok(operations) => {
                 self.failure = None;
                 self.attach_programs().await;
@@ -35,10 +31,34 @@ impl Engine {
                     tracing::info!(operations, generation = self.generation, "in force");
                 }
             }
-            Err(error) => self.recover(&error),
+            Err(error) => self.retry_later(&error),
         }
+        self.log_closed();
         self.publish_pods();
         self.revise();
+    }
+
+    fn write_maps(&mut self) -> Result<usize, TableError> {
+        if self.adrift {
+            self.read_back()?;
+        }
+        let delta = self.state.commit();
+        let result = self.apply(&delta);
+        if result.is_err() {
+            // What the maps hold now is neither the old state nor the new one.
+            self.adrift = true;
+            self.read_back()?;
+        }
+        result
+    }
+
+    /// Takes what the maps hold for the start of the next delta.
+    fn read_back(&mut self) -> Result<(), TableError> {
+        let programmed = self.tables.read()?;
+        self.mirror.clone_from(&programmed);
+        self.state.resync(programmed);
+        self.adrift = false;
+        Ok(())
     }
 
     /// Applies the operations one by one, in their order, up to the first that fails.
@@ -51,8 +71,7 @@ impl Engine {
         Ok(delta.operations.len())
     }
 
-    /// After a failure: what the maps hold is what is read back, and the next delta starts there.
-    fn recover(&mut self, error: &TableError) {
+    fn retry_later(&mut self, error: &TableError) {
         let pause = match &self.failure {
             Some((_, pause)) => (*pause * 2).min(RETRY.1),
             None => RETRY.0,
@@ -60,13 +79,6 @@ impl Engine {
         tracing::error!(%error, ?pause, "a map operation failed");
         self.failure = Some((error.to_string(), pause));
         self.retry_at = Some(Instant::now() + pause);
-        match self.tables.read() {
-            Ok(programmed) => {
-                self.mirror.clone_from(&programmed);
-                self.state.resync(programmed);
-            }
-            Err(error) => tracing::error!(%error, "cannot read the maps back"),
-        }
     }
 
     async fn attach_programs(&mut self) {
@@ -89,7 +101,8 @@ impl Engine {
                         tracing::error!(ifindex, %error, "cannot attach");
                     }
                     self.hook_problems.insert(ifindex, error.to_string());
-                    self.retry_at.get_or_insert(Instant::now() + Duration::from_secs(1));
+                    self.retry_at
+                        .get_or_insert(Instant::now() + Duration::from_secs(1));
                 }
             }
         }
@@ -139,15 +152,11 @@ impl Engine {
         }
         match self.drifted() {
             Ok(false) => {}
-            Ok(true) => match self.tables.read() {
-                Ok(programmed) => {
-                    self.repaired("maps");
-                    self.mirror.clone_from(&programmed);
-                    self.state.resync(programmed);
-                    self.dirty = true;
-                }
-                Err(error) => tracing::error!(%error, "cannot read the maps back"),
-            },
+            Ok(true) => {
+                self.repaired("maps");
+                self.adrift = true;
+                self.dirty = true;
+            }
             Err(error) => tracing::error!(%error, "cannot audit the maps"),
         }
     }
@@ -161,19 +170,44 @@ impl Engine {
     }
 
     fn repaired(&mut self, what: &str) {
-        self.repairs += 1;
-        tracing::warn!(what, repairs = self.repairs, "repaired what others changed");
+        self.repairs = (self.repairs.0 + 1, Some(Instant::now()));
+        tracing::warn!(
+            what,
+            repairs = self.repairs.0,
+            "repaired what others changed"
+        );
+    }
+
+    /// Logs which pods were closed, and which are judged by their policies again.
+    fn log_closed(&mut self) {
+        let mut closed = BTreeSet::new();
+        for view in self.state.endpoints() {
+            if let Some(reason) = view.closed {
+                if !self.closed.contains(&view.pod) {
+                    tracing::error!(pod = %view.pod, reason, "closed: all its traffic is dropped");
+                }
+                closed.insert(view.pod);
+            }
+        }
+        for pod in self.closed.difference(&closed) {
+            tracing::info!(%pod, "no longer closed");
+        }
+        self.closed = closed;
     }
 
     /// The state keeps an interface for a pod that is gone, should it come again; the search
     /// decides that anew.
     fn forget_removed_pods(&mut self) {
         let local: BTreeSet<_> = self.state.local_pods().into_iter().map(|p| p.key).collect();
-        let gone: Vec<_> = self.interfaces.keys().filter(|pod| !local.contains(pod)).cloned().collect();
+        let gone: Vec<_> = self
+            .interfaces
+            .keys()
+            .filter(|pod| !local.contains(pod))
+            .cloned()
+            .collect();
         for pod in gone {
             self.detach(&pod);
         }
-        self.dirty = false;
     }
 
     fn publish_pods(&self) {

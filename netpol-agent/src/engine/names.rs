@@ -34,7 +34,9 @@ pub(crate) fn flow(event: &Event, state: &ClusterState, maps: &Programmed) -> Fl
         direction: direction_of(direction),
         peer: Peer {
             address: remote,
-            pod: remote.and_then(|address| state.pod_at(address)).map(object_name),
+            pod: remote
+                .and_then(|address| state.pod_at(address))
+                .map(object_name),
         },
         protocol: if event.family == 0 {
             "-".to_owned()

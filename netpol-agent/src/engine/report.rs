@@ -1,6 +1,6 @@
 //! What is known, in the API's types.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netpol_api::{
     CounterRow, DropCount, Endpoint, EndpointState, InvalidObject, Isolation, Losses, Policy,
@@ -18,6 +18,9 @@ use super::{
     wait,
 };
 
+/// How long a repair is shown after it was made.
+const REPAIRS_SHOWN: Duration = Duration::from_secs(3600);
+
 /// Seconds since the Unix epoch.
 pub(crate) fn unix_seconds() -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -32,7 +35,7 @@ impl Engine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             abi: ABI_VERSION,
             started: self.started,
-            enforcing: wait::outcome(&endpoints, &self.problems()).enforced,
+            enforcing: wait::outcome(&endpoints, &self.failures()).enforced,
             hook: self.hooks.hook(),
             generation: self.generation,
             manifests: self.manifests.status.clone(),
@@ -44,8 +47,12 @@ impl Engine {
         }
     }
 
+    /// What a wait is answered. A file that cannot be read does not keep the endpoints from
+    /// enforcing, but from enforcing what is on disk.
     pub(crate) fn wait_outcome(&self) -> WaitOutcome {
-        wait::outcome(&self.endpoints(), &self.problems())
+        let mut problems = self.failures();
+        problems.extend_from_slice(&self.manifests.unread);
+        wait::outcome(&self.endpoints(), &problems)
     }
 
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
@@ -93,12 +100,11 @@ impl Engine {
         }
     }
 
-    /// Sentences about what keeps all endpoints from what is on disk.
-    fn problems(&self) -> Vec<String> {
+    /// Sentences about what concerns all endpoints.
+    fn failures(&self) -> Vec<String> {
         let failure = self.failure.iter();
-        let failure = failure.map(|(error, _)| format!("the maps could not be written: {error}"));
-        let files = self.manifests.unread.iter().cloned();
-        failure.chain(files).collect()
+        let words = |error| format!("the maps could not be written: {error}");
+        failure.map(|(error, _)| words(error)).collect()
     }
 
     pub(crate) fn policies(&self) -> Vec<Policy> {
@@ -144,10 +150,15 @@ impl Engine {
         invalid.extend(notes.map(|note| plain(note, "the map keeps its size")));
         let failure = self.failure.iter();
         invalid.extend(failure.map(|(error, _)| {
-            plain(error.clone(), "what was in force before stays; it is tried again")
+            plain(
+                error.clone(),
+                "what was in force before stays; it is tried again",
+            )
         }));
-        if self.repairs > 0 {
-            let reason = format!("others changed netpol's programs or maps {} times", self.repairs);
+        if let (times, Some(last)) = self.repairs
+            && last.elapsed() < REPAIRS_SHOWN
+        {
+            let reason = format!("others changed netpol's programs or maps {times} times");
             invalid.push(plain(reason, "it was repaired each time; see the log"));
         }
         invalid
@@ -196,10 +207,13 @@ impl Engine {
         });
         let drops = DropReason::ALL.map(|reason| (reason.counter(), Verdict::Deny));
         let exemptions = EXEMPTIONS.map(|number| (number, Verdict::Allow));
-        let fixed = drops.into_iter().chain(exemptions).map(|(number, verdict)| {
-            let rule = rule_ref(number, &self.state);
-            self.row(number, rule, verdict, Vec::new())
-        });
+        let fixed = drops
+            .into_iter()
+            .chain(exemptions)
+            .map(|(number, verdict)| {
+                let rule = rule_ref(number, &self.state);
+                self.row(number, rule, verdict, Vec::new())
+            });
         rules.chain(fixed.filter(|row| row.packets > 0)).collect()
     }
 

@@ -5,7 +5,10 @@ use netpol_api::{Endpoint, EndpointState, WaitOutcome};
 /// The answer to a wait, for the moment. `problems` are sentences about what concerns all
 /// endpoints.
 pub(crate) fn outcome(endpoints: &[Endpoint], problems: &[String]) -> WaitOutcome {
-    let enforced = endpoints.iter().filter(|endpoint| is_enforced(endpoint)).count();
+    let enforced = endpoints
+        .iter()
+        .filter(|endpoint| is_enforced(endpoint))
+        .count();
     let mut missing = problems.to_vec();
     missing.extend(endpoints.iter().filter_map(sentence));
     WaitOutcome {
@@ -68,7 +71,10 @@ mod tests {
         let outcome = outcome(&endpoints, &[]);
         assert!(!outcome.enforced);
         assert_eq!((outcome.endpoints_enforced, outcome.endpoints), (1, 2));
-        assert_eq!(outcome.missing, ["a/y is not enforced yet: no route leads to it"]);
+        assert_eq!(
+            outcome.missing,
+            ["a/y is not enforced yet: no route leads to it"]
+        );
     }
 
     #[test]

@@ -128,7 +128,10 @@ impl Catalog {
             if self.owner(&reference) != Some(name) {
                 continue;
             }
-            let now = self.files.get(name).and_then(|file| file.objects.get(&reference));
+            let now = self
+                .files
+                .get(name)
+                .and_then(|file| file.objects.get(&reference));
             match now {
                 Some(object) if *object == old => {}
                 Some(object) => changes.push(Change::Set(object.clone())),
@@ -168,12 +171,18 @@ impl Catalog {
 
 fn report(name: &str, file: &File, problem: &Problem) -> Report {
     let (object, field, reason, effect) = match problem {
-        Problem::Unreadable(reason) if file.objects.is_empty() => {
-            (None, None, reason.clone(), "none of its objects is in force")
-        }
-        Problem::Unreadable(reason) => {
-            (None, None, reason.clone(), "its last good objects stay in force")
-        }
+        Problem::Unreadable(reason) if file.objects.is_empty() => (
+            None,
+            None,
+            reason.clone(),
+            "none of its objects is in force",
+        ),
+        Problem::Unreadable(reason) => (
+            None,
+            None,
+            reason.clone(),
+            "its last good objects stay in force",
+        ),
         Problem::Invalid(invalid, kept) => (
             invalid.object.as_ref().map(ToString::to_string),
             Some(invalid.field.clone()),

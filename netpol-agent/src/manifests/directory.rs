@@ -162,13 +162,7 @@ impl Directory {
         self.problem.as_deref()
     }
 
-    fn visit(
-        &mut self,
-        name: &str,
-        format: Format,
-        activity: Option<&Activity>,
-        scan: &mut Scan,
-    ) {
+    fn visit(&mut self, name: &str, format: Format, activity: Option<&Activity>, scan: &mut Scan) {
         let path = self.path.join(name);
         let metadata = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => metadata,
@@ -183,7 +177,8 @@ impl Directory {
             }
         }
         let age = metadata.modified().ok().and_then(|at| at.elapsed().ok());
-        let empties = metadata.len() == 0 && self.seen.get(name).is_some_and(|s| !s.text.is_empty());
+        let empties =
+            metadata.len() == 0 && self.seen.get(name).is_some_and(|s| !s.text.is_empty());
         if let Some(wait) = unsettled(age, metadata.modified().ok(), activity, empties) {
             self.unfinished.insert(name.to_owned());
             return scan.unread(wait);
@@ -213,7 +208,9 @@ impl Directory {
 
     fn take(&mut self, name: &str, format: Format, text: &str, first: bool, scan: &mut Scan) {
         let parsed = parse(text, format);
-        let good = parsed.as_ref().is_ok_and(|contents| contents.invalid.is_empty());
+        let good = parsed
+            .as_ref()
+            .is_ok_and(|contents| contents.invalid.is_empty());
         if good {
             self.last_good.store(name, text);
         } else if first && let Some(contents) = self.copy_of(name, format) {
@@ -280,11 +277,13 @@ fn unsettled(
     activity: Option<&Activity>,
     empties: bool,
 ) -> Option<Duration> {
-    let by_age = age.and_then(|age| SETTLED.checked_sub(age)).filter(|wait| !wait.is_zero());
+    let by_age = age
+        .and_then(|age| SETTLED.checked_sub(age))
+        .filter(|wait| !wait.is_zero());
     match activity {
-        Some(Activity::Written(at)) => {
-            HELD_OPEN.checked_sub(at.elapsed()).map(|wait| wait.min(SETTLED))
-        }
+        Some(Activity::Written(at)) => HELD_OPEN
+            .checked_sub(at.elapsed())
+            .map(|wait| wait.min(SETTLED)),
         Some(Activity::Finished(at)) if !empties && modified.is_some_and(|m| m <= *at) => None,
         Some(Activity::Finished(_)) | None => by_age,
     }

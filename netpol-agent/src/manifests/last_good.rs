@@ -32,6 +32,9 @@ impl LastGood {
 
     /// Keeps a copy. Whole or not at all: an agent may be killed while it writes.
     pub(crate) fn store(&mut self, name: &str, text: &str) {
+        if self.load(name).as_deref() == Some(text) {
+            return;
+        }
         let directory = &self.directory;
         let written = fs::create_dir_all(directory).and_then(|()| {
             let draft = directory.join(".draft");
@@ -67,7 +70,9 @@ impl LastGood {
 /// A path as a file name.
 fn escaped(path: &str) -> String {
     let path = path.trim_matches('/');
-    path.replace('%', "%25").replace('-', "%2d").replace('/', "-")
+    path.replace('%', "%25")
+        .replace('-', "%2d")
+        .replace('/', "-")
 }
 
 #[cfg(test)]

@@ -65,7 +65,9 @@ fn documents(text: &str, format: Format) -> Result<Vec<serde_json::Value>, Strin
             .map_err(|error| error.to_string())?,
     };
     let values = values.into_iter().map(serde_json::to_value);
-    values.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    values
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -87,7 +89,9 @@ items:
 
     fn names(contents: &Contents) -> Vec<String> {
         let objects = contents.objects.iter();
-        objects.map(|(reference, _)| reference.to_string()).collect()
+        objects
+            .map(|(reference, _)| reference.to_string())
+            .collect()
     }
 
     #[test]
@@ -124,7 +128,10 @@ items:
     #[test]
     fn an_empty_file_is_a_file_without_objects() {
         assert_eq!(parse("", Format::Yaml), Ok(Contents::default()));
-        assert_eq!(parse("# nothing\n---\n", Format::Yaml), Ok(Contents::default()));
+        assert_eq!(
+            parse("# nothing\n---\n", Format::Yaml),
+            Ok(Contents::default())
+        );
         assert_eq!(parse(" \n", Format::Json), Ok(Contents::default()));
     }
 

@@ -24,7 +24,10 @@ pub(crate) struct Watched {
 impl Watched {
     /// What writers did, as of now. Locked for the time of a copy only.
     pub(crate) fn activities(&self) -> Activities {
-        self.activities.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.activities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits for the next event. Any number of events before rings once.
@@ -34,7 +37,10 @@ impl Watched {
 
     /// Forgets files that are gone.
     pub(crate) fn retain(&self, is_there: impl Fn(&str) -> bool) {
-        let mut activities = self.activities.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut activities = self
+            .activities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         activities.retain(|name, _| is_there(name));
     }
 
@@ -43,7 +49,10 @@ impl Watched {
             return;
         };
         if let Some(activity) = activity {
-            let mut activities = self.activities.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut activities = self
+                .activities
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             for path in &event.paths {
                 if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
                     activities.insert(name.to_owned(), activity);
@@ -98,9 +107,15 @@ mod tests {
         let data = EventKind::Modify(ModifyKind::Data(DataChange::Any));
         assert!(matches!(activity(&data), Some(Some(Activity::Written(_)))));
         let close = EventKind::Access(AccessKind::Close(AccessMode::Write));
-        assert!(matches!(activity(&close), Some(Some(Activity::Finished(_)))));
+        assert!(matches!(
+            activity(&close),
+            Some(Some(Activity::Finished(_)))
+        ));
         let moved = EventKind::Modify(ModifyKind::Name(RenameMode::To));
-        assert!(matches!(activity(&moved), Some(Some(Activity::Finished(_)))));
+        assert!(matches!(
+            activity(&moved),
+            Some(Some(Activity::Finished(_)))
+        ));
         let gone = EventKind::Modify(ModifyKind::Name(RenameMode::From));
         assert_eq!(activity(&gone), Some(None));
     }

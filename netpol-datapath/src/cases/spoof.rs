@@ -21,11 +21,12 @@ pub(super) fn cases(net: &Net) -> Vec<Case> {
     };
     vec![
         Case::new(
-            "an interface without an endpoint is not ours",
+            "an interface without an entry is closed",
             Setup::default(),
             [
-                spoofed().passes_unseen(),
-                to_pod(packet(net.stranger, net.pod).udp(1, 2)).passes_unseen(),
+                spoofed().refused(DropReason::UnknownEndpoint),
+                to_pod(packet(net.stranger, net.pod).udp(1, 2))
+                    .refused(DropReason::UnknownEndpoint),
             ],
         ),
         Case::new(

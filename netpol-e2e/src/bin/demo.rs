@@ -9,7 +9,8 @@ use netpol_e2e::{
     scenario::{Demo, Scenario, names},
 };
 
-/// Pods in network namespaces, real servers, one agent, stock NetworkPolicies: who reaches whom before and after.
+/// Pods in network namespaces, real servers, one agent, stock NetworkPolicies: who reaches whom
+/// before and after.
 ///
 /// Exit code 0 if every cell is right, 1 if one is wrong or something fails.
 #[derive(Debug, Parser)]

@@ -19,6 +19,7 @@ use super::{
     ctl::Ctl,
     error::{Doing, LabError, Result},
     netns::Netns,
+    sweep::building,
 };
 
 /// How long an agent may take to enforce what is on disk, and to end when told to.
@@ -101,6 +102,7 @@ impl Agent {
         let log = self.open_log()?;
         let for_stderr = log.try_clone().doing(|| "share the log".to_owned())?;
         command.stdout(log).stderr(for_stderr);
+        let _guard = building();
         let child = self
             .netns
             .inside(|| command::start(&mut command, Command::spawn))
@@ -117,7 +119,8 @@ impl Agent {
     pub fn wait_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // In slices: netpolctl waits for an agent that is not there, also for one that has ended.
+            // In slices: netpolctl waits for an agent that is not there, also for one that has
+            // ended.
             let left = deadline.saturating_duration_since(Instant::now());
             let error = match self.ctl.wait(left.min(SLICE)) {
                 Ok(()) => return Ok(()),

@@ -28,8 +28,8 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Those of the environment (`NETPOL_AGENT`, `NETPOLCTL`), else release builds of this workspace. The first call
-    /// builds, which may take minutes, and says so in a line on stderr.
+    /// Those of the environment (`NETPOL_AGENT`, `NETPOLCTL`), else release builds of this
+    /// workspace. The first call builds, which may take minutes, and says so in a line on stderr.
     ///
     /// # Errors
     ///
@@ -39,7 +39,8 @@ impl Binaries {
             // Not `eprintln`, which a test harness keeps to itself.
             let _ = writeln!(
                 io::stderr(),
-                "netpol-lab: building netpol-agent and netpolctl ({AGENT_VARIABLE} and {CTL_VARIABLE} name others)"
+                "netpol-lab: building netpol-agent and netpolctl \
+                 ({AGENT_VARIABLE} and {CTL_VARIABLE} name others)"
             );
         })
     }
@@ -51,7 +52,8 @@ impl Binaries {
     /// As [`Binaries::find`].
     pub fn find_telling(building: impl FnOnce()) -> Result<&'static Self> {
         static FOUND: Mutex<Option<&'static Binaries>> = Mutex::new(None);
-        // Held during the build: the tests of one process start together, and one of them builds for all.
+        // Held during the build: the tests of one process start together, and one of them builds
+        // for all.
         let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = *found {
             return Ok(found);

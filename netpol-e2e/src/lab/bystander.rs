@@ -1,7 +1,7 @@
 //! A TC program of somebody else: it counts packets and passes them on.
 //!
-//! Loaded through bpf(2) itself, without a loader library: what the agent's library does to other programs is what
-//! is tested here. It works on every kernel the project does.
+//! Loaded through bpf(2) itself, without a loader library: what the agent's library does to other
+//! programs is what is tested here. It works on every kernel the project does.
 
 mod syscall;
 
@@ -88,7 +88,8 @@ impl Bystander {
             .doing(|| format!("attach a program to {interface} by TCX"))
     }
 
-    /// Attaches as a filter of the clsact qdisc, which is added if it is not there. `bpffs` holds a pin for a moment.
+    /// Attaches as a filter of the clsact qdisc, which is added if it is not there. `bpffs` holds a
+    /// pin for a moment.
     ///
     /// # Errors
     ///

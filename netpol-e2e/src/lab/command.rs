@@ -59,7 +59,8 @@ pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Result<Outpu
         .stderr(Stdio::piped());
     let mut child = start(command, Command::spawn)?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A command that ends early closes its stdin; its own message says more than our broken pipe.
+        // A command that ends early closes its stdin; its own message says more than our broken
+        // pipe.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child

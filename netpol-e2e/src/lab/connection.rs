@@ -54,7 +54,8 @@ impl Connection {
 
     /// Sends a line and waits for this very line to come back.
     ///
-    /// What is lost on the way TCP sends again, so a line from the past may come first; it is skipped.
+    /// What is lost on the way TCP sends again, so a line from the past may come first; it is
+    /// skipped.
     pub fn echo(&mut self, timeout: Duration) -> Outcome {
         self.say()
             .and_then(|word| self.hear(&word, timeout))

@@ -66,8 +66,8 @@ impl Ctl {
         command::start(&mut self.command(arguments), Command::output)
     }
 
-    /// Runs a subcommand with `-o json`. The answer counts, not the exit code: that of `status` says whether all is
-    /// well.
+    /// Runs a subcommand with `-o json`. The answer counts, not the exit code: that of `status`
+    /// says whether all is well.
     ///
     /// # Errors
     ///

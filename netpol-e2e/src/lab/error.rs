@@ -2,7 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-/// A failure of the lab itself; a packet that does not arrive is no failure but an [`super::Outcome`].
+/// A failure of the lab itself; a packet that does not arrive is no failure but an
+/// [`super::Outcome`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabError {

@@ -1,7 +1,8 @@
 //! Names that say whose they are.
 //!
-//! Every network namespace, directory and mount of a lab carries the process id and the start time of the process
-//! that made it. Two runs never meet, and a later run recognises what a killed one left behind.
+//! Every network namespace, directory and mount of a lab carries the process id and the start time
+//! of the process that made it. Two runs never meet, and a later run recognises what a killed one
+//! left behind.
 
 use std::{
     fmt, fs,
@@ -11,7 +12,8 @@ use std::{
 /// Start of every network namespace name of a lab.
 const PREFIX: &str = "np";
 
-/// The process that owns a lab: a process id alone is reused, together with the start time it is not.
+/// The process that owns a lab: a process id alone is reused, together with the start time it is
+/// not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Owner {
     pid: u32,
@@ -88,7 +90,8 @@ impl fmt::Display for LabId {
 /// Start time of a process, `None` if there is none of that id (or only a zombie).
 fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the command in parentheses and may hold anything, parentheses and spaces included.
+    // The second field is the command in parentheses and may hold anything, parentheses and spaces
+    // included.
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
     let state = fields.next()?;

@@ -127,8 +127,9 @@ pub(crate) fn connect(node: &Netns, wires: &[Wire<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// Waits until interfaces pass packets. The kernel brings a link up behind the back of whoever set it up, and gathers
-/// such changes for up to a second: until then it drops what is sent, without a word.
+/// Waits until interfaces pass packets. The kernel brings a link up behind the back of whoever set
+/// it up, and gathers such changes for up to a second: until then it drops what is sent, without a
+/// word.
 fn wait_until_up(netns: &Netns, interfaces: &[&str]) -> Result<()> {
     let deadline = Instant::now() + LINK_PATIENCE;
     loop {
@@ -157,8 +158,8 @@ fn wait_until_up(netns: &Netns, interfaces: &[&str]) -> Result<()> {
     }
 }
 
-/// Tells the neighbours that a host's addresses are now at its interface: a gratuitous ARP and an unsolicited
-/// neighbour advertisement, which the kernel sends when the link-layer address is set.
+/// Tells the neighbours that a host's addresses are now at its interface: a gratuitous ARP and an
+/// unsolicited neighbour advertisement, which the kernel sends when the link-layer address is set.
 pub(crate) fn announce(netns: &Netns) -> Result<()> {
     let settings = [
         ("net/ipv4/conf/eth0/arp_notify", "1"),

@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::error::{Doing, Result};
+use super::{
+    error::{Doing, Result},
+    sweep::building,
+};
 
 /// A manifest directory; every write is a rename, so that nobody sees half a file.
 #[derive(Debug, Clone)]
@@ -19,6 +22,7 @@ pub struct Manifests {
 
 impl Manifests {
     pub(crate) fn create(lab_dir: &Path) -> Result<Self> {
+        let _guard = building();
         let manifests = Self {
             dir: lab_dir.join("manifests"),
             staging: lab_dir.join("staging"),

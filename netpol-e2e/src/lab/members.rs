@@ -68,8 +68,9 @@ impl Lab {
 
     /// Makes pods' namespaces and links; no manifest tells of them yet.
     ///
-    /// Addresses given by [`PodSpec::at`] were somebody else's before: they are announced to the neighbours, as CNI
-    /// plugins do. Others are not, so that there are silent pods for the agent to find.
+    /// Addresses given by [`PodSpec::at`] were somebody else's before: they are announced to the
+    /// neighbours, as CNI plugins do. Others are not, so that there are silent pods for the agent
+    /// to find.
     ///
     /// # Errors
     ///
@@ -128,7 +129,8 @@ impl Lab {
         self.unlink_pod(key)
     }
 
-    /// Removes a pod's servers, link and namespace; its object stays. What it was is returned, to be linked again.
+    /// Removes a pod's servers, link and namespace; its object stays. What it was is returned, to
+    /// be linked again.
     ///
     /// # Errors
     ///

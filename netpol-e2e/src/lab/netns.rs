@@ -1,13 +1,14 @@
 //! Working inside a network namespace.
 //!
-//! A socket belongs for life to the namespace it was made in. So only the making happens inside, on a thread of
-//! its own that ends afterwards; the socket is then used from anywhere.
+//! A socket belongs for life to the namespace it was made in. So only the making happens inside, on
+//! a thread of its own that ends afterwards; the socket is then used from anywhere.
 
 use std::{fs::File, io, panic, path::PathBuf, thread};
 
 use nix::sched::{CloneFlags, setns};
 
-/// Where `ip netns` keeps its names. Not `/run`: in a small VM the two may be different directories.
+/// Where `ip netns` keeps its names. Not `/run`: in a small VM the two may be different
+/// directories.
 pub(crate) const NETNS_DIR: &str = "/var/run/netns";
 
 /// A named network namespace.
@@ -32,7 +33,8 @@ impl Netns {
         PathBuf::from(NETNS_DIR).join(&self.name)
     }
 
-    /// Runs `work` on a thread inside the namespace and waits for it. Processes it starts are inside as well.
+    /// Runs `work` on a thread inside the namespace and waits for it. Processes it starts are
+    /// inside as well.
     ///
     /// # Errors
     ///

@@ -2,10 +2,11 @@
 
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
-/// Long enough for a packet to come back on a busy machine, short enough to wait for many that never will.
+/// Long enough for a packet to come back on a busy machine, short enough to wait for many that
+/// never will.
 pub const QUICK: Duration = Duration::from_millis(400);
-/// For what must come back: costs nothing when it does. Below TCP's first SYN retransmission at 1 s, so that one lost
-/// SYN is not hidden by the next.
+/// For what must come back: costs nothing when it does. Below TCP's first SYN retransmission at 1
+/// s, so that one lost SYN is not hidden by the next.
 pub const PATIENT: Duration = Duration::from_millis(950);
 
 /// What came of one question to one host.

@@ -48,7 +48,8 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// One UDP flow: a datagram each `interval`, each of which must be answered. Nothing sends a lost one again.
+    /// One UDP flow: a datagram each `interval`, each of which must be answered. Nothing sends a
+    /// lost one again.
     ///
     /// # Errors
     ///
@@ -63,7 +64,8 @@ impl Prober {
         }))
     }
 
-    /// A new TCP connection each `interval`, each of which must be answered before TCP sends its SYN a second time.
+    /// A new TCP connection each `interval`, each of which must be answered before TCP sends its
+    /// SYN a second time.
     pub fn fresh_tcp(from: &Host, to: SocketAddr, interval: Duration) -> Self {
         let from = from.clone();
         Self::start(move |stop| {
@@ -108,8 +110,9 @@ impl Prober {
         }))
     }
 
-    /// Everything that must not pass, each `interval`: a datagram of an old flow and of a new one, a SYN, a packet out
-    /// of nowhere in the middle of a connection. Answers are not waited for: a [`super::Wiretap`] tells what passed.
+    /// Everything that must not pass, each `interval`: a datagram of an old flow and of a new one,
+    /// a SYN, a packet out of nowhere in the middle of a connection. Answers are not waited for: a
+    /// [`super::Wiretap`] tells what passed.
     ///
     /// # Errors
     ///

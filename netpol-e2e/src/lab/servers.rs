@@ -1,7 +1,8 @@
 //! All servers of a lab, on one thread: they greet, echo, and remember who came.
 //!
-//! A TCP server greets on accept (`NAME sees PEER`) and then echoes every byte; a UDP server answers each datagram
-//! with that line and the datagram. The sockets are made inside a host's namespace and served from here.
+//! A TCP server greets on accept (`NAME sees PEER`) and then echoes every byte; a UDP server
+//! answers each datagram with that line and the datagram. The sockets are made inside a host's
+//! namespace and served from here.
 
 use std::{
     collections::BTreeMap,
@@ -236,7 +237,8 @@ fn greet(
     }
 }
 
-/// Echoes what there is; `false` at the end of the connection. A client that does not read loses its connection.
+/// Echoes what there is; `false` at the end of the connection. A client that does not read loses
+/// its connection.
 fn echo(mut stream: &TcpStream) -> bool {
     let mut buffer = [0; 4096];
     loop {
@@ -261,7 +263,8 @@ fn answer(state: &mut State, open: &Open, socket: &UdpSocket) -> bool {
                 let answer = greet(state, open, Protocol::Udp, peer, payload.clone());
                 let mut reply = format!("{answer}\n").into_bytes();
                 reply.extend(payload);
-                // A peer that is gone by now shows up as an error of this send, or of the next receive: not ours.
+                // A peer that is gone by now shows up as an error of this send, or of the next
+                // receive: not ours.
                 let _ = socket.send_to(&reply, peer);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,

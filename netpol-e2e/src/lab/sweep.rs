@@ -5,7 +5,8 @@
 //! SIGINT, SIGTERM, SIGHUP --> sweep(all of this process), exit
 //! kill -9 ------------------> the next run finds names whose owner is dead, sweep(those)
 //! ```
-//! All three find what there is by name, in the system itself: there is no list to fall out of date.
+//! All three find what there is by name, in the system itself: there is no list to fall out of
+//! date.
 
 use std::{
     collections::BTreeSet,
@@ -39,7 +40,8 @@ use super::{
 const RUN_DIR: &str = "/run";
 const DIR_PREFIX: &str = "netpol-lab-";
 
-/// Taken for reading while something is made, for writing (and never given back) once a signal ends the process.
+/// Taken for reading while something is made, for writing (and never given back) once a signal ends
+/// the process.
 static BUILDING: RwLock<()> = RwLock::new(());
 
 /// The directory of a lab: bpffs, manifests, socket, log.
@@ -47,14 +49,17 @@ pub(crate) fn lab_dir(id: LabId) -> PathBuf {
     Path::new(RUN_DIR).join(format!("{DIR_PREFIX}{id}"))
 }
 
-/// Holds off a signal's sweep while something is being made, so that it is found.
+/// Holds off a signal's sweep while something is being made, so that it is found: taken wherever a
+/// name, a mount, a directory or a process of a lab comes into being. Never twice at a time by one
+/// thread: a sweep that waits in between would wait for ever.
 pub(crate) fn building() -> RwLockReadGuard<'static, ()> {
     BUILDING
         .read()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Once a process: removes what dead owners left, and sees to it that a signal removes what is ours.
+/// Once a process: removes what dead owners left, and sees to it that a signal removes what is
+/// ours.
 pub(crate) fn arm() -> Result<()> {
     static ARMED: Once = Once::new();
     let mut outcome = Ok(());
@@ -137,7 +142,8 @@ fn kill_all_in(namespaces: &[String]) {
     }
     let deadline = Instant::now() + Duration::from_secs(2);
     for pid in inhabitants {
-        // A zombie (our own child, not yet waited for) holds no namespace any more: its /proc entry says none.
+        // A zombie (our own child, not yet waited for) holds no namespace any more: its /proc entry
+        // says none.
         while kill(pid, None) != Err(Errno::ESRCH)
             && netns_of(pid.as_raw()).is_some()
             && Instant::now() < deadline

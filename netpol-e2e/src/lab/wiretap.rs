@@ -23,7 +23,8 @@ pub struct Seen {
     pub dst: SocketAddr,
 }
 
-/// Watches the interfaces of one host until dropped. Taps see what the programs on the other end of the veth let pass.
+/// Watches the interfaces of one host until dropped. Taps see what the programs on the other end of
+/// the veth let pass.
 #[derive(Debug)]
 pub struct Wiretap {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -52,7 +53,8 @@ impl Wiretap {
 
     /// What was seen so far.
     pub fn seen(&self) -> Vec<Seen> {
-        // A packet is in the socket's queue the moment it is delivered; give the thread time to fetch it.
+        // A packet is in the socket's queue the moment it is delivered; give the thread time to
+        // fetch it.
         thread::sleep(Duration::from_millis(30));
         self.seen
             .lock()
@@ -127,7 +129,8 @@ pub fn udp_packet(src: SocketAddr, dst: SocketAddr, payload: &[u8]) -> io::Resul
     Ok(packet)
 }
 
-/// A TCP packet in the middle of a connection (ACK, with data), from whoever it shall claim to be from.
+/// A TCP packet in the middle of a connection (ACK, with data), from whoever it shall claim to be
+/// from.
 ///
 /// # Errors
 ///

@@ -33,7 +33,8 @@ impl Progress {
     /// Prints without tearing the spinner.
     fn print(&self, text: &str) {
         self.0.suspend(|| {
-            // A reader that has gone away (`demo | head`) is no reason to stop: the exit code still counts.
+            // A reader that has gone away (`demo | head`) is no reason to stop: the exit code still
+            // counts.
             let _ = writeln!(io::stdout(), "{text}");
         });
     }
@@ -137,7 +138,8 @@ impl Demo {
         self.progress.print(&text);
     }
 
-    /// Says how to remove what stands, and waits for it: the signal removes all labs and ends the process.
+    /// Says how to remove what stands, and waits for it: the signal removes all labs and ends the
+    /// process.
     pub fn stand(&self) -> ! {
         self.progress.print(&format!(
             "\nPress Ctrl-C here, or `kill {}`, to remove all of it.",

@@ -137,7 +137,10 @@ impl Scenario {
 
     fn serves(&self, host: &str, protocol: Protocol, port: u16) -> bool {
         if host == OUTSIDE {
-            let wanted = |traffic: &Traffic| matches!(traffic, Traffic::Port(p, n) if (*p, n.get()) == (protocol, port));
+            let wanted = |traffic: &Traffic| match traffic {
+                Traffic::Port(p, n) => (*p, n.get()) == (protocol, port),
+                Traffic::Ping => false,
+            };
             return self.script.outside.iter().any(wanted);
         }
         let pod = self.pods.iter().find(|pod| pod.key().to_string() == host);

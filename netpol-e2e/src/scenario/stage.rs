@@ -203,8 +203,9 @@ impl Stage {
 
     /// Asks all cells at once, over each of their families.
     fn observe(&mut self, cells: &[Cell], expect: fn(&Cell) -> Expect) -> Result<Vec<Observed>> {
-        // What must come back may take its time. What must not is worth a wait that is long beside the slowest answer:
-        // an emulated machine is slow, and an answer that comes late is an answer.
+        // What must come back may take its time. What must not is worth a wait that is long beside
+        // the slowest answer: an emulated machine is slow, and an answer that comes late is an
+        // answer.
         let refusal = QUICK.max(3 * self.slowest);
         let mut probes = Vec::new();
         for cell in cells {

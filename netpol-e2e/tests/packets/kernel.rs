@@ -1,7 +1,7 @@
 //! The loaded programs as a subject of the packet table.
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
 use netpol_common::address::{v4_word, v6_words};
 use netpol_common::conntrack::Connection;
@@ -67,7 +67,7 @@ impl Kernel {
     }
 
     fn clear_all(&mut self) {
-        self.clear::<1, 19>(maps::ENDPOINT);
+        self.clear::<1, 2>(maps::ENDPOINT);
         self.clear::<1, 1>(maps::IDENTITY_V4);
         self.clear::<4, 1>(maps::IDENTITY_V6);
         self.clear::<2, 3>(maps::POLICY);
@@ -191,7 +191,12 @@ impl Subject for Kernel {
     }
 
     fn switch(&mut self, endpoint: &Endpoint) {
-        self.put::<1, 19>(maps::ENDPOINT, [IFINDEX], bytemuck::cast(*endpoint));
+        // No program runs meanwhile, so the one slot may be written again.
+        let entries = self.map(maps::ENDPOINT_ENTRIES);
+        let mut entries: Array<_, [u32; 19]> = entries.try_into().expect("an array of entries");
+        let entry: [u32; 19] = bytemuck::cast(*endpoint);
+        entries.set(0, entry, 0).expect("write the entry");
+        self.put::<1, 2>(maps::ENDPOINT, [IFINDEX], [0, IFINDEX]);
     }
 
     fn forget_nodes(&mut self) {

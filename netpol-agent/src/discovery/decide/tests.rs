@@ -1,7 +1,7 @@
 //! Facts as netlink gives them, and what follows.
 
 use super::*;
-use crate::discovery::facts::Forwarding;
+use crate::discovery::facts::{Forwarding, Mac, Neighbour};
 
 const BRIDGE: u32 = 10;
 const UPLINK: u32 = 2;
@@ -30,7 +30,9 @@ fn node() -> Facts {
         facts.links.insert(port, veth);
     }
     for index in [21, 22] {
-        facts.links.insert(index, link(&format!("veth{index}"), LinkKind::Veth));
+        facts
+            .links
+            .insert(index, link(&format!("veth{index}"), LinkKind::Veth));
     }
     facts.uplinks.insert(UPLINK);
     facts
@@ -41,13 +43,16 @@ fn address(text: &str) -> IpAddr {
 }
 
 fn route(facts: &mut Facts, to: &str, ifindex: u32, prefix: u8) {
-    facts.routes.insert(address(to), Route::OnLink { ifindex, prefix });
+    facts
+        .routes
+        .insert(address(to), Route::OnLink { ifindex, prefix });
 }
 
 /// An address on the bridge: routed there, answered by `mac`, learned at `port`.
 fn on_bridge(facts: &mut Facts, at: &str, mac: Mac, port: u32) {
     route(facts, at, BRIDGE, 24);
-    facts.neighbours.insert((BRIDGE, address(at)), mac);
+    let neighbour = Neighbour { mac, fixed: false };
+    facts.neighbours.insert((BRIDGE, address(at)), neighbour);
     facts.forwarding.push(Forwarding {
         bridge: BRIDGE,
         port,
@@ -112,20 +117,27 @@ fn what_the_kernel_does_not_know_is_asked() {
     assert_missing(&decision, "a", "nobody on the bridge cni0 has answered");
     let address = address("10.1.0.5");
     let bridge = BRIDGE;
-    assert_eq!(decision.questions, [Question::Resolve { bridge, address }]);
+    assert_eq!(decision.questions, [Question { bridge, address }]);
 
-    facts.neighbours.insert((BRIDGE, address), MAC_A);
-    let decision = decide(&[pod("a", &["10.1.0.5"])], &facts);
-    assert_missing(&decision, "a", "has not learned its port");
-    let mac = MAC_A;
-    assert_eq!(decision.questions, [Question::Confirm { bridge, address, mac }]);
+    for fixed in [false, true] {
+        let neighbour = Neighbour { mac: MAC_A, fixed };
+        facts.neighbours.insert((BRIDGE, address), neighbour);
+        let decision = decide(&[pod("a", &["10.1.0.5"])], &facts);
+        assert_missing(&decision, "a", "has not learned its port");
+        // What somebody wrote down is not the agent's to ask about.
+        assert_eq!(decision.questions.is_empty(), fixed);
+    }
 }
 
 #[test]
 fn nothing_that_carries_other_traffic_is_a_pods() {
     let mut facts = node();
-    facts.links.insert(30, link("vxlan0", LinkKind::Other("vxlan".to_owned())));
-    facts.links.insert(31, link("wg0", LinkKind::Other("wireguard".to_owned())));
+    facts
+        .links
+        .insert(30, link("vxlan0", LinkKind::Other("vxlan".to_owned())));
+    facts
+        .links
+        .insert(31, link("wg0", LinkKind::Other("wireguard".to_owned())));
     let mut both_here = link("veth-here", LinkKind::Veth);
     both_here.peer_elsewhere = false;
     facts.links.insert(32, both_here);
@@ -137,7 +149,9 @@ fn nothing_that_carries_other_traffic_is_a_pods() {
     route(&mut facts, "10.2.0.4", 32, 32);
     route(&mut facts, "10.2.0.5", 33, 24);
     route(&mut facts, "10.2.0.6", 21, 0);
-    facts.routes.insert(address("10.2.0.7"), Route::Gateway { ifindex: UPLINK });
+    facts
+        .routes
+        .insert(address("10.2.0.7"), Route::Gateway { ifindex: UPLINK });
     facts.routes.insert(address("10.2.0.8"), Route::Local);
     facts.routes.insert(address("10.2.0.9"), Route::None);
     on_bridge(&mut facts, "10.2.0.10", MAC_A, 30);
@@ -201,7 +215,11 @@ fn a_pod_stays_where_it_was_found_while_the_kernel_has_forgotten() {
     assert_eq!(found(&decision, "a"), Some(11));
     assert_eq!(decision.questions, [], "nothing is needed");
     let decision = decide(&[held("b", &["10.0.0.5"], 21)], &facts);
-    assert_eq!(found(&decision, "b"), Some(21), "its route is gone, its veth is not");
+    assert_eq!(
+        found(&decision, "b"),
+        Some(21),
+        "its route is gone, its veth is not"
+    );
 }
 
 #[test]
@@ -248,9 +266,16 @@ fn a_pod_that_announces_anothers_address_gains_nothing() {
     let mut facts = node();
     on_bridge(&mut facts, "10.1.0.6", MAC_A, 11);
     on_bridge(&mut facts, "10.1.0.5", MAC_A, 11);
-    let pods = [held("alice", &["10.1.0.5"], 12), held("mallory", &["10.1.0.6"], 11)];
+    let pods = [
+        held("alice", &["10.1.0.5"], 12),
+        held("mallory", &["10.1.0.6"], 11),
+    ];
     let decision = decide(&pods, &facts);
-    assert_eq!(found(&decision, "alice"), Some(12), "she stays where she was found");
+    assert_eq!(
+        found(&decision, "alice"),
+        Some(12),
+        "she stays where she was found"
+    );
     assert_eq!(found(&decision, "mallory"), Some(11), "and he where he was");
 
     // He answers for hers alone, and keeps silent for his own.
@@ -260,7 +285,10 @@ fn a_pod_that_announces_anothers_address_gains_nothing() {
     assert_eq!(found(&decision, "mallory"), Some(11));
 
     // She is new, and was not found before.
-    let pods = [pod("alice", &["10.1.0.5"]), held("mallory", &["10.1.0.6"], 11)];
+    let pods = [
+        pod("alice", &["10.1.0.5"]),
+        held("mallory", &["10.1.0.6"], 11),
+    ];
     let decision = decide(&pods, &facts);
     assert_missing(&decision, "alice", "port11 is ns/mallory's");
     assert_eq!(found(&decision, "mallory"), Some(11));

@@ -39,7 +39,12 @@ fn reasons(catalog: &Catalog) -> Vec<String> {
     let reports = catalog.reports().into_iter();
     let line = |r: Report| {
         let object = r.object.unwrap_or_default();
-        format!("{} {object}: {} ({})", r.file.unwrap_or_default(), r.reason, r.effect)
+        format!(
+            "{} {object}: {} ({})",
+            r.file.unwrap_or_default(),
+            r.reason,
+            r.effect
+        )
     };
     reports.map(line).collect()
 }
@@ -50,7 +55,10 @@ fn only_what_changed_in_a_file_is_told() {
     let first = namespaces(&[("a", "1"), ("b", "1"), ("c", "1")]);
     assert_eq!(told(catalog.set("f.yaml", first)), ["+a=1", "+b=1", "+c=1"]);
     let second = namespaces(&[("a", "1"), ("b", "2"), ("d", "1")]);
-    assert_eq!(told(catalog.set("f.yaml", second.clone())), ["+b=2", "-c", "+d=1"]);
+    assert_eq!(
+        told(catalog.set("f.yaml", second.clone())),
+        ["+b=2", "-c", "+d=1"]
+    );
     assert_eq!(told(catalog.set("f.yaml", second)), [""; 0]);
     assert_eq!(told(catalog.remove("f.yaml")), ["-a", "-b", "-d"]);
     assert_eq!(catalog.objects(), 0);
@@ -72,7 +80,10 @@ fn a_file_that_cannot_be_read_keeps_its_objects_and_is_reported() {
     );
     assert_eq!(catalog.unreadable().len(), 2);
     // Readable again: only the difference to what was kept.
-    assert_eq!(told(catalog.set("f.yaml", namespaces(&[("a", "2")]))), ["+a=2"]);
+    assert_eq!(
+        told(catalog.set("f.yaml", namespaces(&[("a", "2")]))),
+        ["+a=2"]
+    );
     catalog.remove("g.yaml");
     assert_eq!(reasons(&catalog), [""; 0]);
 }
@@ -81,8 +92,14 @@ fn a_file_that_cannot_be_read_keeps_its_objects_and_is_reported() {
 fn an_object_belongs_to_the_file_that_had_it_first() {
     let mut catalog = Catalog::default();
     catalog.set("z.yaml", namespaces(&[("a", "z")]));
-    assert_eq!(told(catalog.set("b.yaml", namespaces(&[("a", "b")]))), [""; 0]);
-    assert_eq!(told(catalog.set("c.yaml", namespaces(&[("a", "c")]))), [""; 0]);
+    assert_eq!(
+        told(catalog.set("b.yaml", namespaces(&[("a", "b")]))),
+        [""; 0]
+    );
+    assert_eq!(
+        told(catalog.set("c.yaml", namespaces(&[("a", "c")]))),
+        [""; 0]
+    );
     assert_eq!(catalog.owner(&namespace("a")), Some("z.yaml"));
     assert_eq!(
         reasons(&catalog),
@@ -94,7 +111,10 @@ fn an_object_belongs_to_the_file_that_had_it_first() {
         ]
     );
     // The owner changes it, and then lets go of it: the next by name takes over.
-    assert_eq!(told(catalog.set("z.yaml", namespaces(&[("a", "y")]))), ["+a=y"]);
+    assert_eq!(
+        told(catalog.set("z.yaml", namespaces(&[("a", "y")]))),
+        ["+a=y"]
+    );
     assert_eq!(told(catalog.set("z.yaml", Contents::default())), ["+a=b"]);
     assert_eq!(told(catalog.remove("b.yaml")), ["+a=c"]);
     assert_eq!(reasons(&catalog), [""; 0]);
@@ -108,8 +128,10 @@ fn an_object_that_is_twice_in_a_file_counts_once() {
     assert_eq!(told(catalog.set("f.yaml", twice)), ["+a=1"]);
     assert_eq!(
         reasons(&catalog),
-        ["f.yaml Namespace a: the file has the same object before (the first one is in force, \
-          this one is not)"]
+        [
+            "f.yaml Namespace a: the file has the same object before (the first one is in force, \
+          this one is not)"
+        ]
     );
 }
 
@@ -144,5 +166,8 @@ fn an_object_that_turns_invalid_keeps_its_last_good_version() {
         invalid: vec![invalid],
     };
     assert_eq!(told(fresh.set("f.yaml", contents)), [""; 0]);
-    assert_eq!(reasons(&fresh), ["f.yaml Namespace a: no (it is not in force)"]);
+    assert_eq!(
+        reasons(&fresh),
+        ["f.yaml Namespace a: no (it is not in force)"]
+    );
 }

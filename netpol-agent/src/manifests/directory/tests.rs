@@ -118,7 +118,9 @@ fn an_object_that_moves_to_another_file_never_was_away() {
     std::thread::sleep(GONE);
     let changes = directory.scan(&Activities::new()).changes;
     assert!(
-        changes.iter().all(|change| !matches!(change, Change::Remove(_))),
+        changes
+            .iter()
+            .all(|change| !matches!(change, Change::Remove(_))),
         "{changes:?}"
     );
     assert_eq!(directory.report().status.objects, 1);
@@ -161,15 +163,31 @@ fn when_a_changed_file_can_be_read() {
     let before = Some(now - Duration::from_millis(5));
     let after = Some(now + Duration::from_millis(5));
     let written = Activity::Written(Instant::now());
-    let held_open = Instant::now().checked_sub(HELD_OPEN * 2).map(Activity::Written);
+    let held_open = Instant::now()
+        .checked_sub(HELD_OPEN * 2)
+        .map(Activity::Written);
 
     assert_eq!(unsettled(old, before, None, false), None);
     assert!(unsettled(young, before, None, false).is_some());
     assert_eq!(unsettled(young, before, Some(&finished), false), None);
-    assert!(unsettled(young, after, Some(&finished), false).is_some(), "written since");
-    assert!(unsettled(young, before, Some(&finished), true).is_some(), "emptied");
-    assert_eq!(unsettled(old, before, Some(&finished), true), None, "emptied, and left so");
+    assert!(
+        unsettled(young, after, Some(&finished), false).is_some(),
+        "written since"
+    );
+    assert!(
+        unsettled(young, before, Some(&finished), true).is_some(),
+        "emptied"
+    );
+    assert_eq!(
+        unsettled(old, before, Some(&finished), true),
+        None,
+        "emptied, and left so"
+    );
     assert!(unsettled(old, before, Some(&written), false).is_some());
     assert_eq!(unsettled(old, before, held_open.as_ref(), false), None);
-    assert_eq!(unsettled(None, after, None, false), None, "a time of the future");
+    assert_eq!(
+        unsettled(None, after, None, false),
+        None,
+        "a time of the future"
+    );
 }

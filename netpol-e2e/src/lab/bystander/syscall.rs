@@ -16,7 +16,8 @@ pub(super) mod command {
     pub(in super::super) const LINK_CREATE: i64 = 28;
 }
 
-/// Requests of bpf(2): starts of the members of `union bpf_attr` (linux/bpf.h). Plain words, without padding.
+/// Requests of bpf(2): starts of the members of `union bpf_attr` (linux/bpf.h). Plain words,
+/// without padding.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct MapCreate {
@@ -102,9 +103,9 @@ pub(super) struct LinkCreate {
 
 /// A request the kernel answers within.
 pub(super) fn bpf_mut<T>(command: i64, request: &mut T) -> io::Result<i64> {
-    // SAFETY: `request` is one of the structs above: the start of `union bpf_attr` for its command, without padding,
-    // of the size passed. The kernel takes the rest of the union as zero. Pointers in it are to buffers that the
-    // callers keep alive, of the sizes the commands write.
+    // SAFETY: `request` is one of the structs above: the start of `union bpf_attr` for its command,
+    // without padding, of the size passed. The kernel takes the rest of the union as zero. Pointers
+    // in it are to buffers that the callers keep alive, of the sizes the commands write.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,

@@ -1,0 +1,116 @@
+//! The endpoint map: an index from interface to slot, and the entries.
+//!
+//! An entry is written into a slot that no program can be reading, and then the index is switched
+//! to it with one write. The slot it was in may still be read by programs that are running: it is
+//! written again only after a grace period.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    io,
+    path::Path,
+};
+
+use netpol_common::{
+    endpoint::{Endpoint, Slot},
+    maps,
+};
+
+use super::{error::LoadError, grace, table::Table};
+
+/// The endpoint map.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    index: Table<u32, Slot>,
+    entries: Table<u32, Endpoint>,
+    slots: RefCell<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    /// The slot of each interface.
+    used: HashMap<u32, u32>,
+    free: Vec<u32>,
+    /// Not in use, but perhaps still being read.
+    resting: Vec<u32>,
+}
+
+impl Endpoints {
+    /// Opens the maps pinned in a directory.
+    pub(crate) fn open(directory: &Path) -> Result<Self, LoadError> {
+        let index: Table<u32, Slot> = Table::open(directory, maps::ENDPOINT)?;
+        let entries = Table::open(directory, maps::ENDPOINT_ENTRIES)?;
+        let listed = index.entries().map_err(|source| LoadError::Pin {
+            action: "read",
+            path: directory.join(maps::ENDPOINT),
+            source,
+        })?;
+        let used: HashMap<u32, u32> = listed.into_iter().map(|(i, slot)| (i, slot.slot)).collect();
+        let taken: HashSet<u32> = used.values().copied().collect();
+        let resting = (0..entries.capacity()).rev();
+        let resting = resting.filter(|slot| !taken.contains(slot)).collect();
+        Ok(Self {
+            index,
+            entries,
+            slots: RefCell::new(Slots {
+                used,
+                free: Vec::new(),
+                resting,
+            }),
+        })
+    }
+
+    /// How many endpoints there can be.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.index.capacity().min(self.entries.capacity())
+    }
+
+    /// Switches an endpoint to an entry.
+    pub(crate) fn put(&self, ifindex: u32, endpoint: &Endpoint) -> io::Result<()> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.take().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSPC))?;
+        let written = self
+            .entries
+            .put(&slot, endpoint)
+            .and_then(|()| self.index.put(&ifindex, &Slot { slot, ifindex }));
+        match written {
+            Ok(()) => {
+                let before = slots.used.insert(ifindex, slot);
+                slots.resting.extend(before);
+            }
+            Err(_) => slots.free.push(slot),
+        }
+        written
+    }
+
+    /// Removes an endpoint; one that is not there is removed already.
+    pub(crate) fn delete(&self, ifindex: u32) -> io::Result<()> {
+        self.index.delete(&ifindex)?;
+        let mut slots = self.slots.borrow_mut();
+        let before = slots.used.remove(&ifindex);
+        slots.resting.extend(before);
+        Ok(())
+    }
+
+    /// Every endpoint, as the programs see it.
+    pub(crate) fn read(&self) -> io::Result<HashMap<u32, Endpoint>> {
+        let mut endpoints = HashMap::new();
+        for (ifindex, place) in self.index.entries()? {
+            if let (true, Some(endpoint)) = (place.ifindex == ifindex, self.entries.get(&place.slot)?)
+            {
+                endpoints.insert(ifindex, endpoint);
+            }
+        }
+        Ok(endpoints)
+    }
+}
+
+impl Slots {
+    fn take(&mut self) -> Option<u32> {
+        if self.free.is_empty() {
+            grace::wait();
+            self.free.append(&mut self.resting);
+        }
+        self.free.pop()
+    }
+}
