@@ -45,11 +45,13 @@ pub enum DropReason {
     Inconsistent = 10,
     /// The interface has our program, but no entry.
     UnknownEndpoint = 11,
+    /// The pod has more addresses of one family than an endpoint can have: it is closed.
+    TooManyAddresses = 12,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Truncated,
         Self::UnknownEtherType,
         Self::MalformedHeader,
@@ -61,6 +63,7 @@ impl DropReason {
         Self::PolicyTooLarge,
         Self::Inconsistent,
         Self::UnknownEndpoint,
+        Self::TooManyAddresses,
     ];
 
     /// The reason of a counter number.
@@ -91,6 +94,7 @@ impl DropReason {
             Self::PolicyTooLarge => "policies of the pod do not fit the maps",
             Self::Inconsistent => "inconsistent maps",
             Self::UnknownEndpoint => "no entry for this interface",
+            Self::TooManyAddresses => "the pod has more than two addresses of one family",
         }
     }
 }

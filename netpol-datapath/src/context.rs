@@ -47,6 +47,7 @@ const fn not_understood(reason: DropReason) -> bool {
         | DropReason::ConntrackFull
         | DropReason::PolicyTooLarge
         | DropReason::Inconsistent
-        | DropReason::UnknownEndpoint => false,
+        | DropReason::UnknownEndpoint
+        | DropReason::TooManyAddresses => false,
     }
 }

@@ -18,25 +18,25 @@ use problem::Problem;
 /// Reads any object; `None` is a kind netpol has no use for.
 pub(crate) fn object(value: &Value) -> Result<Option<Object>, InvalidObject> {
     let text = |name: &str| value.get(name).and_then(Value::as_str);
-    let Some(kind) = text("kind") else {
+    let Some(name) = text("kind") else {
         return Err(Problem::new("kind", "is missing").of(None));
     };
-    // Objects inside a List may come without apiVersion.
-    let (kind, group_version) = match (kind, text("apiVersion")) {
-        ("Namespace", version) => (Kind::Namespace, version.unwrap_or("v1")),
-        ("Node", version) => (Kind::Node, version.unwrap_or("v1")),
-        ("Pod", version) => (Kind::Pod, version.unwrap_or("v1")),
-        ("NetworkPolicy", version) => (
-            Kind::NetworkPolicy,
-            version.unwrap_or("networking.k8s.io/v1"),
-        ),
+    if name
+        .strip_suffix("List")
+        .is_some_and(|of| of.is_empty() || !default_group_version(of).is_empty())
+    {
+        return Err(Problem::new("items", "is no list").of(None));
+    }
+    let kind = match name {
+        "Namespace" => Kind::Namespace,
+        "Node" => Kind::Node,
+        "Pod" => Kind::Pod,
+        "NetworkPolicy" => Kind::NetworkPolicy,
         _ => return Ok(None),
     };
-    let wanted = match kind {
-        Kind::NetworkPolicy => "networking.k8s.io/v1",
-        Kind::Namespace | Kind::Node | Kind::Pod => "v1",
-    };
-    if group_version != wanted {
+    let group_version = text("apiVersion").unwrap_or_default();
+    let is_stock = group_version.is_empty() || group_version == default_group_version(name);
+    if !is_stock && !(kind == Kind::NetworkPolicy && network_policy::is_meant(group_version)) {
         return Ok(None);
     }
     let key = object_key(kind, value).map_err(|problem| problem.of(None))?;
@@ -48,6 +48,9 @@ pub(crate) fn object(value: &Value) -> Result<Option<Object>, InvalidObject> {
         Kind::Namespace => namespace(key, value).map(Object::Namespace),
         Kind::Node => node(key, value).map(Object::Node),
         Kind::Pod => pod::pod(key, value).map(|pod| Object::Pod(Box::new(pod))),
+        Kind::NetworkPolicy if !is_stock => Ok(Object::NetworkPolicy(
+            network_policy::of_another_version(key, value, group_version).into(),
+        )),
         Kind::NetworkPolicy => Ok(Object::NetworkPolicy(
             network_policy::policy(key, value).into(),
         )),
@@ -55,6 +58,17 @@ pub(crate) fn object(value: &Value) -> Result<Option<Object>, InvalidObject> {
     object
         .map(Some)
         .map_err(|problem| problem.of(Some(reference)))
+}
+
+/// The apiVersion of an object of a kind that comes without one, as inside some Lists. Empty for
+/// kinds netpol has no use for.
+#[must_use]
+pub fn default_group_version(kind: &str) -> &'static str {
+    match kind {
+        "Namespace" | "Node" | "Pod" => "v1",
+        "NetworkPolicy" => "networking.k8s.io/v1",
+        _ => "",
+    }
 }
 
 fn object_key(kind: Kind, value: &Value) -> Result<ObjectKey, Problem> {

@@ -26,6 +26,7 @@ mod table;
 mod tables;
 
 pub use change::{Change, Limits, Scope};
+pub use convert::default_group_version;
 pub use object::{
     InvalidObject, Kind, NamedPort, Namespace, Node, Object, ObjectKey, ObjectRef, Pod, objects_of,
 };

@@ -187,18 +187,40 @@ impl Object {
     }
 }
 
-/// The objects of a document: a List gives its items, everything else itself.
+/// The objects of a document: a List gives its items, everything else itself. Items of a typed
+/// list (`PodList`), as the API server answers with, are of the list's kind. A List whose items
+/// are none stays as it is, for [`Object::from_value`] to refuse.
 #[must_use]
 pub fn objects_of(document: Value) -> Vec<Value> {
-    let is_list = document
-        .get("kind")
-        .and_then(Value::as_str)
-        .is_some_and(|kind| kind.ends_with("List"));
+    let of_items = |fields: &serde_json::Map<String, Value>| {
+        let kind = fields.get("kind")?.as_str()?.strip_suffix("List")?;
+        let is_list = kind.is_empty() || !convert::default_group_version(kind).is_empty();
+        let has_items = matches!(
+            fields.get("items"),
+            None | Some(Value::Null | Value::Array(_))
+        );
+        (is_list && has_items).then(|| kind.to_owned())
+    };
     match document {
-        Value::Object(mut fields) if is_list => match fields.remove("items") {
-            Some(Value::Array(items)) => items.into_iter().flat_map(objects_of).collect(),
-            _ => Vec::new(),
-        },
+        Value::Object(mut fields) => {
+            let Some(kind) = of_items(&fields) else {
+                return vec![Value::Object(fields)];
+            };
+            let version = fields.remove("apiVersion");
+            let Some(Value::Array(items)) = fields.remove("items") else {
+                return Vec::new();
+            };
+            let typed = |mut item: Value| {
+                if let (Value::Object(item), false) = (&mut item, kind.is_empty()) {
+                    item.entry("kind").or_insert_with(|| kind.clone().into());
+                    if let Some(version) = &version {
+                        item.entry("apiVersion").or_insert_with(|| version.clone());
+                    }
+                }
+                objects_of(item)
+            };
+            items.into_iter().flat_map(typed).collect()
+        }
         Value::Null => Vec::new(),
         other => vec![other],
     }

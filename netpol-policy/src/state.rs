@@ -191,6 +191,13 @@ impl ClusterState {
     fn touch_pod(&mut self, pod: &Pod) {
         self.touched.pods.insert(pod.key.clone());
         self.touched.addresses.extend(pod.addresses.iter());
+        // An address is the endpoint's that counts, and which one that is may change.
+        for address in &pod.addresses {
+            let claimants = self.cluster.claimants(*address);
+            self.touched
+                .pods
+                .extend(claimants.map(|pod| pod.key.clone()));
+        }
     }
 
     fn touch_namespace(&mut self, namespace: &str) {
@@ -213,11 +220,11 @@ impl ClusterState {
     /// The addresses that the node's own sockets send from.
     fn set_node_addresses(&mut self) {
         let own = match &self.scope {
-            Scope::Node(name) => self.cluster.node(name),
-            Scope::All => None,
+            Scope::Node(name) => self.node_addresses(name),
+            Scope::All => BTreeSet::new(),
         };
-        let own = own.into_iter().flat_map(|node| node.addresses.iter());
         let wanted: BTreeSet<Address6> = own
+            .iter()
             .chain(&self.local_addresses)
             .map(|address| Address6 {
                 words: v6_words(match address {

@@ -55,6 +55,16 @@ impl Closed {
     }
 }
 
+impl Closed {
+    /// What its packets are dropped for.
+    fn drop_reason(self) -> DropReason {
+        match self {
+            Self::TooManyAddresses => DropReason::TooManyAddresses,
+            Self::PolicyTooLarge | Self::NoRoom => DropReason::PolicyTooLarge,
+        }
+    }
+}
+
 impl LocalEndpoint {
     pub(crate) fn set(&self, direction: Direction) -> Option<SetIndex> {
         match direction {
@@ -98,7 +108,9 @@ impl Compiler {
             if let (Some(ifindex), false) =
                 (endpoint.ifindex, endpoint.closed == Some(Closed::NoRoom))
             {
-                tables.endpoints.set(ifindex, self.entry(&endpoint));
+                tables
+                    .endpoints
+                    .set(ifindex, self.entry(&endpoint, cluster));
             }
             self.endpoints.insert(pod.key.clone(), endpoint);
         }
@@ -149,21 +161,28 @@ impl Compiler {
         }
     }
 
-    fn entry(&self, endpoint: &LocalEndpoint) -> Endpoint {
+    fn entry(&self, endpoint: &LocalEndpoint, cluster: &Cluster) -> Endpoint {
         let pod = &endpoint.pod;
+        // While another pod claims an address with more right, it is not this one's.
+        let is_own = |address: &&IpAddr| {
+            cluster
+                .pod_at(**address)
+                .is_some_and(|owner| owner.key == pod.key)
+        };
         let digest = digest_of(&(&pod.key, &pod.uid));
         let mut entry = Endpoint {
             pod: [digest.words[0], digest.words[1]],
             ..Endpoint::default()
         };
-        let v4 = pod.addresses.iter().filter_map(|address| match address {
+        let own = || pod.addresses.iter().filter(is_own);
+        let v4 = own().filter_map(|address| match address {
             IpAddr::V4(v4) => Some(v4_word(*v4)),
             IpAddr::V6(_) => None,
         });
         for (place, word) in entry.v4.iter_mut().zip(v4) {
             *place = word;
         }
-        let v6 = pod.addresses.iter().filter_map(|address| match address {
+        let v6 = own().filter_map(|address| match address {
             IpAddr::V4(_) => None,
             IpAddr::V6(v6) => Some(v6_words(*v6)),
         });
@@ -171,10 +190,10 @@ impl Compiler {
             *place = words;
         }
         let direction = |set: Option<SetIndex>| match (endpoint.closed, set) {
-            (Some(_), _) => EndpointDirection {
+            (Some(closed), _) => EndpointDirection {
                 flags: flags::ISOLATED,
                 set: 0,
-                deny_rule: DropReason::PolicyTooLarge.counter(),
+                deny_rule: closed.drop_reason().counter(),
             },
             (None, None) => EndpointDirection::default(),
             (None, Some(set)) => self.sets.sets[set].of_endpoint(),

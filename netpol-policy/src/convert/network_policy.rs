@@ -30,6 +30,20 @@ pub(super) fn policy(key: ObjectKey, value: &Value) -> Policy {
     valid(&key, spec).unwrap_or_else(|problem| closed(key, spec, problem))
 }
 
+/// Whether an apiVersion that is not ours still means the stock object: an old one, or a slip of
+/// the pen. Those of other groups (`crd.projectcalico.org`) are other objects.
+pub(super) fn is_meant(group_version: &str) -> bool {
+    let group = group_version.split('/').next().unwrap_or_default();
+    !group_version.contains('/') || group == "extensions" || group.starts_with("networking")
+}
+
+/// Reads a policy whose apiVersion is not the one whose meaning is known.
+pub(super) fn of_another_version(key: ObjectKey, value: &Value, group_version: &str) -> Policy {
+    let reason = format!("{group_version:?} is not networking.k8s.io/v1");
+    let spec = value.get("spec").unwrap_or(&Value::Null);
+    closed(key, spec, Problem::new("apiVersion", reason))
+}
+
 fn valid(key: &ObjectKey, spec: &Value) -> Result<Policy, Problem> {
     let spec = decode_spec(spec)?;
     let subjects = spec.pod_selector.as_ref();
@@ -237,8 +251,15 @@ fn directions(spec: &Value) -> (bool, bool) {
         Some(Value::Array(rules)) => !rules.is_empty(),
         Some(_) => true,
     };
+    let fields = ["podSelector", "policyTypes", "ingress", "egress"];
+    let Some(given) = spec.as_object() else {
+        return (true, true);
+    };
+    // A field that is not understood may be a misspelt one that says more.
+    if given.keys().any(|name| !fields.contains(&name.as_str())) {
+        return (true, true);
+    }
     match spec.get("policyTypes") {
-        _ if !spec.is_object() => (true, true),
         None | Some(Value::Null) => (true, has_egress),
         Some(Value::Array(types)) if types.is_empty() => (true, has_egress),
         Some(Value::Array(types)) => {

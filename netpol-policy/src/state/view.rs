@@ -1,6 +1,6 @@
 //! What there is to know of a [`ClusterState`], for people.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use netpol_common::{Direction, maps};
 
@@ -178,10 +178,13 @@ impl ClusterState {
         self.cluster.namespace_labels(name)
     }
 
-    /// The addresses of a node, by its name.
+    /// The addresses of a node, by its name: what the Node object says, and those of its
+    /// hostNetwork pods, which are the node.
     #[must_use]
-    pub fn node_addresses(&self, name: &str) -> &[IpAddr] {
-        self.cluster.node(name).map_or(&[], |n| &n.addresses)
+    pub fn node_addresses(&self, name: &str) -> BTreeSet<IpAddr> {
+        let node = self.cluster.node(name).into_iter();
+        let of_node = node.flat_map(|node| node.addresses.iter().copied());
+        of_node.chain(self.cluster.host_addresses(name)).collect()
     }
 
     fn subjects(&self, policy: &Policy) -> Vec<ObjectKey> {

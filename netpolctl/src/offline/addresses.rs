@@ -47,11 +47,11 @@ impl Addresses {
             for address in &view.addresses {
                 // While an address passes from one pod to the next, both may claim it.
                 if state.pod_at(*address) == Some(&view.pod) {
-                    let node = world.node_addresses(pod).iter().copied();
+                    let node = pod.node.as_deref().map(|name| state.node_addresses(name));
                     let endpoint = Endpoint {
                         pod: view.pod.clone(),
                         ifindex,
-                        node: node.map(node_key).collect(),
+                        node: node.into_iter().flatten().map(node_key).collect(),
                     };
                     endpoints.insert(*address, endpoint);
                 }
@@ -75,6 +75,7 @@ impl Addresses {
             "Pod" => claimed(value),
             "Namespace" => {
                 let pods = world.pods().filter(|p| p.key.namespace == identity.name);
+                let pods = pods.filter(|p| p.is_selectable());
                 pods.flat_map(|p| p.addresses.iter().copied()).collect()
             }
             _ => Vec::new(),

@@ -85,8 +85,9 @@ fn judge_all(
     objects: Vec<Value>,
     probes: &[Value],
 ) -> Result<Vec<ProbeResult>, RequestError> {
-    let probes = request::probes(probes)?;
+    // The next request's changes are counted from these objects, whatever the probes are.
     cluster.bring_to(objects)?;
+    let probes = request::probes(probes)?;
     let judged = probes.iter().map(|probe| {
         let outcome = cluster.judge(probe)?;
         Ok(ProbeResult::new(&outcome, cluster))

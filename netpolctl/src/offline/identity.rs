@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use netpol_policy::default_group_version;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -46,7 +47,8 @@ impl Identity {
             _ => metadata("namespace").unwrap_or_else(|| "default".to_owned()),
         };
         Ok(Self {
-            group_version: text(value.get("apiVersion")).unwrap_or_default(),
+            group_version: text(value.get("apiVersion"))
+                .unwrap_or_else(|| default_group_version(&kind).to_owned()),
             kind,
             namespace,
             name,

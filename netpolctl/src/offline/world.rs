@@ -1,8 +1,7 @@
 //! The objects by name and address, for what is asked beside the verdict: which pod has an
-//! address, which node it runs on, what its labels are.
+//! address, what its labels are.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use netpol_policy::{
@@ -14,7 +13,6 @@ use netpol_policy::{
 pub(crate) struct World {
     pods: HashMap<ObjectKey, Pod>,
     namespaces: HashMap<String, Labels>,
-    nodes: HashMap<String, Vec<IpAddr>>,
     policies: BTreeMap<ObjectKey, Arc<Policy>>,
 }
 
@@ -26,9 +24,7 @@ impl World {
                 let labels = namespace.labels.clone();
                 self.namespaces.insert(namespace.name.clone(), labels);
             }
-            Object::Node(node) => {
-                self.nodes.insert(node.name.clone(), node.addresses.clone());
-            }
+            Object::Node(_) => {}
             Object::Pod(pod) => {
                 self.pods.insert(pod.key.clone(), (**pod).clone());
             }
@@ -42,7 +38,7 @@ impl World {
     pub(crate) fn remove(&mut self, ObjectRef { kind, key }: &ObjectRef) {
         match kind {
             Kind::Namespace => drop(self.namespaces.remove(&key.name)),
-            Kind::Node => drop(self.nodes.remove(&key.name)),
+            Kind::Node => {}
             Kind::Pod => drop(self.pods.remove(key)),
             Kind::NetworkPolicy => drop(self.policies.remove(key)),
         }
@@ -61,12 +57,6 @@ impl World {
     /// Every policy, by namespace and name.
     pub(crate) fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
         self.policies.values()
-    }
-
-    /// The addresses of the node that a pod runs on, as far as they are known.
-    pub(crate) fn node_addresses(&self, pod: &Pod) -> &[IpAddr] {
-        let node = pod.node.as_ref().and_then(|name| self.nodes.get(name));
-        node.map_or(&[], Vec::as_slice)
     }
 
     /// The labels of a namespace. One without an object still has its name.

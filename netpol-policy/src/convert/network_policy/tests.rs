@@ -227,3 +227,31 @@ fn an_unreadable_selector_closes_the_whole_namespace() {
         assert_eq!(policy.ingress, Some(vec![]));
     }
 }
+
+#[test]
+fn a_field_that_is_not_understood_closes_both_directions() {
+    let policy = refused(&json!({ "Egress": [{}] }), "spec.Egress", "is no field");
+    assert!(policy.ingress.is_some() && policy.egress.is_some());
+    let policy = refused(&json!({ "policytypes": ["Egress"] }), "spec.policytypes", "");
+    assert!(policy.egress.is_some());
+}
+
+#[test]
+fn another_version_of_the_stock_object_closes_and_another_object_is_passed_over() {
+    use crate::object::Object;
+    let object = |version: &str| {
+        Object::from_value(&json!({
+            "apiVersion": version, "kind": "NetworkPolicy",
+            "metadata": { "name": "p" }, "spec": { "ingress": [{}] },
+        }))
+    };
+    for version in ["extensions/v1beta1", "networking/v1", "networking.k8s.io/v2", "v1"] {
+        let Ok(Some(Object::NetworkPolicy(policy))) = object(version) else {
+            panic!("{version} is passed over");
+        };
+        let problem = policy.problem.clone().expect("it is not understood");
+        assert_eq!(problem.field, "apiVersion");
+        assert_eq!(policy.ingress, Some(vec![]));
+    }
+    assert_eq!(object("crd.projectcalico.org/v1"), Ok(None));
+}
