@@ -253,20 +253,4 @@ async fn send(writer: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_of_another_version_are_refused_by_name() {
-        let refusal = request(r#"{"api": 2, "call": "something_new"}"#).expect_err("refused");
-        assert!(refusal.contains("version 2"), "{refusal}");
-        assert_eq!(request(r#"{"api": 1, "call": "status"}"#), Ok(Call::Status));
-        let call = Call::Wait { timeout_ms: 7 };
-        assert_eq!(
-            request(r#"{"api": 1, "call": "wait", "timeout_ms": 7}"#),
-            Ok(call)
-        );
-        request("nonsense").expect_err("refused");
-        request(r#"{"api": 1, "call": "reboot"}"#).expect_err("refused");
-    }
-}
+mod tests;

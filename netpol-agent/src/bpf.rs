@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod grace;
 pub(crate) mod hook;
 pub(crate) mod load;
+pub(crate) mod netns;
 pub mod object;
 pub(crate) mod syscall;
 pub(crate) mod table;

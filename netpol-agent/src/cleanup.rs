@@ -9,7 +9,7 @@ use anyhow::Context;
 use rtnetlink::Handle;
 
 use crate::{
-    bpf::{clsact, hook::Side, load::PinDirs, tcx},
+    bpf::{clsact, hook::Side, load::PinDirs, netns, tcx},
     cli::CleanupArgs,
     preflight::{self, remove_if_there},
 };
@@ -95,10 +95,24 @@ pub(crate) async fn remove_version(dirs: &PinDirs, netlink: &Handle) -> anyhow::
             removed += 1;
         }
     }
+    let mark = netns::mark(dirs);
+    remove_if_there(fs::remove_file(&mark))
+        .with_context(|| format!("remove {}", mark.display()))?;
     for directory in [&dirs.links, &dirs.qdiscs, &dirs.maps, &dirs.root] {
         remove_empty(directory)?;
     }
     Ok(removed)
+}
+
+/// Removes pins that name interfaces of a network namespace that is gone.
+pub(crate) async fn remove_stale(dirs: &PinDirs, netlink: &Handle) -> anyhow::Result<()> {
+    for mark in names(&dirs.qdiscs)? {
+        // The interface of that index here has nothing to do with it.
+        if let Ok(ifindex) = mark.parse() {
+            clsact::forget_qdisc(&dirs.qdiscs, ifindex)?;
+        }
+    }
+    remove_version(dirs, netlink).await.map(drop)
 }
 
 /// The directories of all versions.

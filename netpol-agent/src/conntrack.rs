@@ -194,7 +194,8 @@ mod tests {
                 Timeout::TcpFin,
             ),
             (protocol::TCP, state::RESET, Timeout::TcpClosed),
-            (protocol::UDP, state::REPLIED, Timeout::Udp),
+            (protocol::UDP, state::REPLIED, Timeout::New),
+            (protocol::UDP, state::REPLIED | state::STREAM, Timeout::Udp),
             (protocol::ICMP, state::REPLIED, Timeout::Echo),
             (47, state::REPLIED, Timeout::Other),
         ];

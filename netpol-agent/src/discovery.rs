@@ -146,6 +146,7 @@ impl Discovery {
     ) {
         let mut schedule = Schedule::new();
         let mut sent = Findings::default();
+        let mut sent_for = Pods::default();
         let mut answer_to = Vec::new();
         while self
             .wait(&schedule, &mut pods, &mut wishes, &mut answer_to, &shutdown)
@@ -168,8 +169,10 @@ impl Discovery {
             } else {
                 ASK_AGAIN.0
             });
-            if sent != now {
+            // The same findings mean something else to other pods: one may have gone and come back.
+            if sent != now || !Arc::ptr_eq(&sent_for, &current) {
                 sent = now.clone();
+                sent_for = Arc::clone(&current);
                 if findings.send(now).await.is_err() {
                     break;
                 }

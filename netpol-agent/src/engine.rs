@@ -15,7 +15,7 @@ use std::{
 };
 
 use netpol_common::event::Event;
-use netpol_policy::{Change, ClusterState, ObjectKey, Programmed, Scope};
+use netpol_policy::{Change, ClusterState, Object, ObjectKey, Pod, Programmed, Scope};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -167,8 +167,7 @@ impl Engine {
     /// Assumes each pod where a former agent had it, if the programs are still there: the kernel
     /// may have forgotten since how it leads there.
     pub(crate) async fn recall_interfaces(&mut self) -> anyhow::Result<()> {
-        let there = self.hooks.interfaces().await?;
-        self.attached.clear();
+        let there = self.hooks.attached().await?;
         for pod in self.state.local_pods() {
             let endpoint = self.mirror.endpoints.iter().find(|(ifindex, endpoint)| {
                 there.contains(*ifindex)
@@ -238,6 +237,15 @@ impl Engine {
     fn take_manifests(&mut self, update: ManifestUpdate) {
         self.dirty |= !update.changes.is_empty();
         for change in update.changes {
+            if let Change::Set(Object::Pod(pod)) = &change
+                && self
+                    .state
+                    .pod(&pod.key)
+                    .is_some_and(|before| is_another(before, pod))
+            {
+                // Its interface went with the former pod of this name.
+                self.detach(&pod.key);
+            }
             self.state.apply(change);
         }
         self.manifests = update.report;
@@ -304,5 +312,16 @@ impl Engine {
 
     fn revise(&self) {
         self.revision.send_modify(|revision| *revision += 1);
+    }
+}
+
+/// Whether two objects of one name are two pods. Without UIDs, which manifests need not have, two
+/// that share no address are.
+fn is_another(before: &Pod, after: &Pod) -> bool {
+    if before.uid.is_empty() && after.uid.is_empty() {
+        let (before, after) = (&before.addresses, &after.addresses);
+        !before.is_empty() && !after.is_empty() && !before.iter().any(|a| after.contains(a))
+    } else {
+        before.uid != after.uid
     }
 }

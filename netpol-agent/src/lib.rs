@@ -52,7 +52,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         Some(PreflightError::Busy { .. }) => 4,
         Some(_) => 3,
         None => match error.downcast_ref::<LoadError>() {
-            Some(LoadError::Layout { .. }) => 3,
+            Some(LoadError::Layout { .. } | LoadError::OtherNamespace { .. }) => 3,
             _ => 1,
         },
     })

@@ -25,6 +25,7 @@ use crate::{
         debug_log::{self, DebugLog},
         hook::Hooks,
         load::{self, PinDirs},
+        netns::{self, Owner},
         syscall,
         table::Table,
         tables::ConntrackTables,
@@ -76,15 +77,19 @@ impl Agent {
     async fn take_over(args: &RunArgs) -> anyhow::Result<Self> {
         let hook = hook(args.hook)?;
         let dirs = PinDirs::under(&args.places.bpffs);
+        let (connection, netlink, _) =
+            rtnetlink::new_connection().context("open a netlink socket")?;
+        let connection = tokio::spawn(connection);
+        if netns::owner(&dirs)? == Owner::Gone {
+            tracing::info!(root = %dirs.root.display(), "removing pins of a namespace that is gone");
+            cleanup::remove_stale(&dirs, &netlink).await?;
+        }
         let loaded = tokio::task::block_in_place(|| {
             load::load(&dirs, &args.sizes.maps(), args.events_per_second)
         })?;
         for note in &loaded.notes {
             tracing::warn!("{note}");
         }
-        let (connection, netlink, _) =
-            rtnetlink::new_connection().context("open a netlink socket")?;
-        let connection = tokio::spawn(connection);
         let copies = cleanup::copies(&args.places.socket);
         let (manifests, first) = Manifests::open(&args.manifests, &copies).await?;
         let clock = Arc::new(loaded.clock);

@@ -87,6 +87,8 @@ pub mod state {
     /// Judged again after a policy change and no longer allowed: every packet is dropped, until
     /// a later generation allows it again or a new SYN starts over.
     pub const CUT: u32 = 1 << 5;
+    /// Not TCP: who opened it has spoken again after an answer.
+    pub const STREAM: u32 = 1 << 6;
     /// Any bit of a TCP connection that is ending.
     pub const CLOSING: u32 = FIN_LOCAL | FIN_REMOTE | RESET;
 }
@@ -116,7 +118,8 @@ pub enum Timeout {
     TcpFin = 2,
     /// TCP, both sides have sent a FIN, or one a RST.
     TcpClosed = 3,
-    /// UDP, replied.
+    /// UDP, replied and gone on. (One question and one answer time out as [`Timeout::New`]: a
+    /// resolver's queries must not fill the table.)
     Udp = 4,
     /// Ping, replied.
     Echo = 5,
@@ -143,7 +146,9 @@ pub const fn timeout_class(selector: u32, state: u32) -> Timeout {
         }
         return Timeout::TcpFin;
     }
-    if state & state::REPLIED == 0 {
+    if state & state::REPLIED == 0
+        || (protocol == protocol::UDP && state & (state::STREAM | state::CUT) == 0)
+    {
         return Timeout::New;
     }
     match protocol {

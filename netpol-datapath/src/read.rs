@@ -64,8 +64,12 @@ where
         Direction::Egress => DropReason::Spoofed,
         Direction::Ingress => DropReason::NotForEndpoint,
     })?;
-    // The API: "A pod cannot block access to itself."
-    if F::owns(context.endpoint, local) && F::owns(context.endpoint, remote) {
+    // The documentation of the API: "a Pod cannot block access to itself". What comes *in* with
+    // the pod's own address as its source is somebody else's.
+    if context.direction == Direction::Egress
+        && F::owns(context.endpoint, local)
+        && F::owns(context.endpoint, remote)
+    {
         return Ok(Verdict::pass(counter::SELF));
     }
     let transport = transport?;

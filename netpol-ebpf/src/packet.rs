@@ -69,9 +69,14 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn has_local_socket(&self) -> bool {
+        // A packet that came in through an interface has its index. Over a bridge it may still
+        // have its sender's socket too, one of another network namespace.
         // SAFETY: as in `bounds`; the socket is only compared with null.
-        let socket = unsafe { (*self.skb.skb).__bindgen_anon_2.sk };
-        !socket.is_null()
+        let (socket, came_in) = unsafe {
+            let skb = self.skb.skb;
+            ((*skb).__bindgen_anon_2.sk, (*skb).ingress_ifindex)
+        };
+        !socket.is_null() && came_in == 0
     }
 }
 

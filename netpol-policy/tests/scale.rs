@@ -19,7 +19,7 @@ const POLICIES: u32 = 1_000;
 
 fn pod(number: u32, tier: &str) -> Value {
     // Every node has pods of many namespaces.
-    let node = if number % (PODS / LOCAL) == 0 {
+    let node = if number.is_multiple_of(PODS / LOCAL) {
         "here"
     } else {
         "elsewhere"
@@ -90,7 +90,7 @@ fn a_change_costs_what_it_touches() {
     }
     objects.extend((0..PODS).map(|number| pod(number, "a")));
     objects.extend((0..POLICIES).map(|number| policy(number, 8080)));
-    for number in (0..PODS).filter(|number| number % (PODS / LOCAL) == 0) {
+    for number in (0..PODS).filter(|number| number.is_multiple_of(PODS / LOCAL)) {
         let namespace = format!("ns-{}", number % NAMESPACES);
         state.apply(Change::Attach {
             pod: ObjectKey::new(namespace, format!("pod-{number}")),

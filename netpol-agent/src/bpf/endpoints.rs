@@ -68,7 +68,9 @@ impl Endpoints {
     /// Switches an endpoint to an entry.
     pub(crate) fn put(&self, ifindex: u32, endpoint: &Endpoint) -> io::Result<()> {
         let mut slots = self.slots.borrow_mut();
-        let slot = slots.take().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSPC))?;
+        let slot = slots
+            .take()
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSPC))?;
         let written = self
             .entries
             .put(&slot, endpoint)
@@ -96,7 +98,8 @@ impl Endpoints {
     pub(crate) fn read(&self) -> io::Result<HashMap<u32, Endpoint>> {
         let mut endpoints = HashMap::new();
         for (ifindex, place) in self.index.entries()? {
-            if let (true, Some(endpoint)) = (place.ifindex == ifindex, self.entries.get(&place.slot)?)
+            if let (true, Some(endpoint)) =
+                (place.ifindex == ifindex, self.entries.get(&place.slot)?)
             {
                 endpoints.insert(ifindex, endpoint);
             }

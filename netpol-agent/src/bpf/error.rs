@@ -33,13 +33,19 @@ pub(crate) enum LoadError {
         path.display()
     )]
     Layout { path: PathBuf },
+    #[error(
+        "the pins in {} belong to another network namespace, whose interfaces they are attached \
+         to; give this agent another --bpffs, or run `netpol-agent cleanup` there",
+        path.display()
+    )]
+    OtherNamespace { path: PathBuf },
     #[error("cannot read the kernel's clock: {0}")]
     Clock(String),
 }
 
 /// Why an operation on a map did not work.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} in the map {map}: {source}")]
+#[error("cannot {operation} in the map {map}: {source}")]
 pub(crate) struct TableError {
     pub(crate) map: &'static str,
     pub(crate) operation: String,

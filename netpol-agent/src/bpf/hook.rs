@@ -126,6 +126,13 @@ impl Hooks {
         Ok(found)
     }
 
+    /// The interfaces on which programs of ours are now.
+    pub(crate) async fn attached(&self) -> Result<BTreeSet<u32>, HookError> {
+        let mut found: BTreeSet<u32> = tcx::attached(&self.dirs.links)?.into_iter().collect();
+        found.extend(clsact::interfaces(&self.netlink).await?);
+        Ok(found)
+    }
+
     /// The program names the side of the *interface*; what comes in there comes from the pod.
     fn program(&self, side: Side) -> &Program {
         match side {

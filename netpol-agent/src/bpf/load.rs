@@ -26,7 +26,7 @@ use super::{
     clock::Clock,
     debug_log::{self, DebugLog},
     error::LoadError,
-    object, syscall,
+    netns, object, syscall,
     tables::Tables,
 };
 
@@ -110,6 +110,7 @@ pub(crate) fn load(
 ) -> Result<Loaded, LoadError> {
     raise_memory_limit();
     dirs.create()?;
+    netns::note(dirs)?;
     create_numbers(dirs, sizes)?;
     // Twice from one object: the programs' globals are constants, and hold what the clock says.
     let first = loader(dirs, sizes).load(object::OBJECT)?;

@@ -77,7 +77,8 @@ impl Tables {
             Operation::Put(entry) => self.put(entry),
             Operation::Delete(key) => self.delete(key),
             Operation::ResetCounter(number) => {
-                named(maps::COUNTERS, operation, self.counters.reset(*number))
+                let result = self.counters.reset(*number);
+                named(maps::COUNTERS, || format!("reset {number}"), result)
             }
         }
     }
@@ -86,7 +87,8 @@ impl Tables {
         match entry {
             Entry::Endpoint(k, v) => {
                 self.unsettled.set(true);
-                named(maps::ENDPOINT, &("put", k, v), self.endpoints.put(*k, v))
+                let result = self.endpoints.put(*k, v);
+                named(maps::ENDPOINT, || format!("put {k}: {v:?}"), result)
             }
             Entry::IdentityV4(k, v) => put(&self.identities_v4, k, v),
             Entry::IdentityV6(k, v) => put(&self.identities_v6, k, v),
@@ -103,7 +105,8 @@ impl Tables {
         match key {
             Key::Endpoint(k) => {
                 self.unsettled.set(true);
-                named(maps::ENDPOINT, &("delete", k), self.endpoints.delete(*k))
+                let result = self.endpoints.delete(*k);
+                named(maps::ENDPOINT, || format!("delete {k}"), result)
             }
             Key::IdentityV4(k) => delete(&self.identities_v4, k),
             Key::IdentityV6(k) => delete(&self.identities_v6, k),
@@ -147,7 +150,7 @@ impl Tables {
 
     /// Reads the endpoints alone.
     pub(crate) fn read_endpoints(&self) -> Result<HashMap<u32, Endpoint>, TableError> {
-        named(maps::ENDPOINT, &"read back", self.endpoints.read())
+        named(maps::ENDPOINT, read_back, self.endpoints.read())
     }
 }
 
@@ -177,26 +180,32 @@ fn put<K: Pod + Debug, V: Pod + Debug>(
     key: &K,
     value: &V,
 ) -> Result<(), TableError> {
-    named(table.name(), &("put", key, value), table.put(key, value))
+    let result = table.put(key, value);
+    named(table.name(), || format!("put {key:?}: {value:?}"), result)
 }
 
 fn delete<K: Pod + Debug, V: Pod>(table: &Table<K, V>, key: &K) -> Result<(), TableError> {
-    named(table.name(), &("delete", key), table.delete(key))
+    let result = table.delete(key);
+    named(table.name(), || format!("delete {key:?}"), result)
 }
 
 fn read<K: Pod + Eq + Hash, V: Pod>(table: &Table<K, V>) -> Result<HashMap<K, V>, TableError> {
-    let entries = named(table.name(), &"read back", table.entries())?;
+    let entries = named(table.name(), read_back, table.entries())?;
     Ok(entries.into_iter().collect())
+}
+
+fn read_back() -> String {
+    "read back".to_owned()
 }
 
 fn named<T>(
     map: &'static str,
-    operation: &dyn Debug,
+    operation: impl FnOnce() -> String,
     result: io::Result<T>,
 ) -> Result<T, TableError> {
     result.map_err(|source| TableError {
         map,
-        operation: format!("{operation:?}"),
+        operation: operation(),
         source,
     })
 }

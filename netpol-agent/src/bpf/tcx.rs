@@ -76,6 +76,17 @@ pub(crate) fn interfaces(links: &Path) -> Result<Vec<u32>, HookError> {
     Ok(found)
 }
 
+/// The interfaces that pinned links are attached to still, in whatever network namespace.
+pub(crate) fn attached(links: &Path) -> Result<Vec<u32>, HookError> {
+    let mut interfaces = interfaces(links)?;
+    interfaces.retain(|ifindex| {
+        let pins = Side::BOTH.map(|side| pin_path(links, *ifindex, side));
+        pins.iter()
+            .any(|path| matches!(open(path), Ok(Some((_, link))) if link.ifindex == *ifindex))
+    });
+    Ok(interfaces)
+}
+
 fn open(path: &Path) -> Result<Option<(std::os::fd::OwnedFd, TcxLink)>, HookError> {
     let fd = match syscall::object_get(path) {
         Ok(fd) => fd,

@@ -115,7 +115,11 @@ impl Engine {
             match self.hooks.remove(ifindex).await {
                 Ok(()) => tracing::info!(ifindex, "programs removed"),
                 Err(error) if error.is_gone() => drop(self.hooks.forget(ifindex)),
-                Err(error) => tracing::warn!(ifindex, %error, "cannot remove programs"),
+                Err(error) => {
+                    // Without an entry the programs drop everything: tried again with the audit.
+                    tracing::warn!(ifindex, %error, "cannot remove programs");
+                    continue;
+                }
             }
             self.attached.remove(&ifindex);
         }
@@ -139,7 +143,9 @@ impl Engine {
     /// Compares the kernel with what should be there, and repairs.
     pub(crate) async fn audit(&mut self) {
         self.audits += 1;
-        for ifindex in self.attached.clone() {
+        self.detach_programs().await;
+        let wanted = self.wanted_interfaces();
+        for ifindex in wanted.intersection(&self.attached.clone()).copied() {
             match self.hooks.ensure(ifindex).await {
                 Ok(Done::Nothing) => {}
                 Ok(done) => self.repaired(&format!("interface {ifindex}: {done:?}")),

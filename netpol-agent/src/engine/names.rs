@@ -172,3 +172,90 @@ pub(crate) fn object_name(key: &ObjectKey) -> ObjectName {
         name: key.name.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netpol_policy::{Change, Limits, Object, Scope};
+    use serde_json::json;
+
+    use super::*;
+
+    fn state() -> ClusterState {
+        let mut state = ClusterState::new(Scope::Node("n".to_owned()), Limits::UNLIMITED);
+        for (name, address) in [("here", "10.0.0.1"), ("there", "10.0.0.2")] {
+            let pod = json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": name, "namespace": "a"},
+                "spec": {"nodeName": "n"},
+                "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]},
+            });
+            let object = Object::from_value(&pod).expect("valid").expect("a pod");
+            state.apply(Change::Set(object));
+        }
+        state
+    }
+
+    fn maps() -> Programmed {
+        let mut maps = Programmed::default();
+        let mut endpoint = Endpoint::default();
+        endpoint.v4[0] = address::v4_word([10, 0, 0, 1].into());
+        maps.endpoints.insert(7, endpoint);
+        maps
+    }
+
+    fn event(direction: Direction) -> Event {
+        Event {
+            endpoint: 7,
+            direction: direction as u32,
+            verdict: event::DENIED,
+            counter: DropReason::Spoofed.counter(),
+            protocol: protocol::TCP.into(),
+            ports: 80 << 16 | 4000,
+            length: 60,
+            family: 4,
+            local: [address::v4_word([10, 0, 0, 1].into()), 0, 0, 0],
+            remote: [address::v4_word([10, 0, 0, 2].into()), 0, 0, 0],
+        }
+    }
+
+    #[test]
+    fn both_sides_of_a_flow_are_named_and_its_ports_follow_the_packet() {
+        let out = flow(&event(Direction::Egress), &state(), &maps());
+        assert_eq!((out.source_port, out.destination_port), (4000, 80));
+        let named = |peer: &Peer| peer.pod.as_ref().map(ToString::to_string);
+        assert_eq!(named(&out.endpoint).as_deref(), Some("a/here"));
+        assert_eq!(named(&out.peer).as_deref(), Some("a/there"));
+        assert_eq!(out.verdict, Verdict::Deny);
+        let reason = "spoofed source address".to_owned();
+        assert_eq!(out.rule, RuleRef::Drop { reason });
+
+        let back = flow(&event(Direction::Ingress), &state(), &maps());
+        assert_eq!((back.source_port, back.destination_port), (80, 4000));
+    }
+
+    #[test]
+    fn what_could_not_be_read_and_who_is_not_known_stay_blank() {
+        let blank = Event {
+            endpoint: 8,
+            family: 0,
+            ..event(Direction::Ingress)
+        };
+        let flow = flow(&blank, &state(), &maps());
+        assert_eq!(flow.protocol, "-");
+        assert_eq!((flow.endpoint.pod, flow.endpoint.address), (None, None));
+        assert_eq!((flow.peer.pod, flow.peer.address), (None, None));
+    }
+
+    #[test]
+    fn every_fixed_counter_has_a_name() {
+        for number in EXEMPTIONS {
+            let rule = rule_ref(number, &state());
+            assert!(matches!(rule, RuleRef::Exemption { .. }), "{number}");
+        }
+        for reason in DropReason::ALL {
+            let rule = rule_ref(reason.counter(), &state());
+            let reason = reason.words().to_owned();
+            assert_eq!(rule, RuleRef::Drop { reason });
+        }
+    }
+}

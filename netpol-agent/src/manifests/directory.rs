@@ -167,7 +167,7 @@ impl Directory {
         let metadata = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => metadata,
             Ok(_) => return,
-            Err(error) => return self.unreadable(name, &error),
+            Err(error) => return self.unreadable(name, format, &error, scan),
         };
         let stamp = Stamp::of(&metadata);
         if let Some(seen) = self.seen.get_mut(name) {
@@ -189,7 +189,7 @@ impl Directory {
         }
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) => return self.unreadable(name, &error),
+            Err(error) => return self.unreadable(name, format, &error, scan),
         };
         let before = self.seen.insert(
             name.to_owned(),
@@ -222,9 +222,13 @@ impl Directory {
         }
     }
 
-    fn unreadable(&mut self, name: &str, error: &io::Error) {
+    fn unreadable(&mut self, name: &str, format: Format, error: &io::Error, scan: &mut Scan) {
         // Read again as soon as it can be, whatever its stamp.
-        self.seen.remove(name);
+        let first = self.seen.remove(name).is_none();
+        // What an agent before this one could read of it stays in force.
+        if first && let Some(contents) = self.copy_of(name, format) {
+            scan.changes.extend(self.catalog.set(name, contents));
+        }
         self.catalog.set_unreadable(name, error.to_string());
     }
 

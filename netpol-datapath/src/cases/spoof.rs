@@ -80,11 +80,11 @@ pub(super) fn cases(net: &Net) -> Vec<Case> {
             ],
         ),
         Case::new(
-            "a pod reaches itself",
+            "a pod reaches itself, and nobody reaches it under its own address",
             isolated(net),
             [
                 from_pod(packet(net.pod, net.pod).tcp(40_000, 80, SYN)).passes(SELF),
-                to_pod(packet(net.pod, net.pod).tcp(40_000, 80, SYN)).passes(SELF),
+                to_pod(packet(net.pod, net.pod).tcp(40_000, 80, SYN)).drops(DENY_IN),
                 Step::Tracked { replied: 0, new: 0 },
             ],
         ),

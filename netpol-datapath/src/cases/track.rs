@@ -54,6 +54,7 @@ fn udp(net: &Net) -> Vec<Case> {
             [
                 query().opens(DNS),
                 answer().passes(DNS),
+                query().passes(DNS),
                 Step::Wait(replied - 1),
                 query().passes(DNS),
                 Step::Wait(replied - 1),
@@ -61,6 +62,17 @@ fn udp(net: &Net) -> Vec<Case> {
                 Step::Wait(replied + 1),
                 answer().drops(DENY_IN),
                 // The expired entry is gone, so a new one of the same ports is found.
+                Step::Tracked { replied: 0, new: 0 },
+            ],
+        ),
+        Case::new(
+            "one question and one answer are no stream, and soon forgotten",
+            isolated(net),
+            [
+                query().opens(DNS),
+                answer().passes(DNS),
+                Step::Wait(new + 1),
+                answer().drops(DENY_IN),
                 Step::Tracked { replied: 0, new: 0 },
             ],
         ),

@@ -9,6 +9,7 @@ use crate::family::Family;
 use crate::flow::Flow;
 use crate::judge::Judgement;
 use crate::report::note;
+use crate::transport::Kind;
 use crate::verdict::Verdict;
 use crate::{Connections, Packet, Table, Tables};
 
@@ -65,8 +66,12 @@ where
         return Verdict::deny(was.rule);
     }
     connection.state |= flow.kind.closing(context.direction);
-    if was.initiator() != context.direction && !flow.kind.resets() {
-        connection.state |= state::REPLIED;
+    if was.initiator() != context.direction {
+        if !flow.kind.resets() {
+            connection.state |= state::REPLIED;
+        }
+    } else if was.state & state::REPLIED != 0 && flow.kind == Kind::Datagram {
+        connection.state |= state::STREAM;
     }
     if connection == was {
         touch(context.tables, found, now);

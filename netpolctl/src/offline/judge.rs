@@ -92,6 +92,12 @@ pub(super) fn judge(
     } else if let Some(source) = source {
         outcome.egress = end(memory, || from_endpoint(source.ifindex, &packet, memory));
     }
+    let itself = source.is_some_and(|s| destination.is_some_and(|d| s.ifindex == d.ifindex));
+    if itself && outcome.egress.passes() {
+        // It never leaves the pod.
+        outcome.ingress = outcome.egress.clone();
+        return Ok(outcome);
+    }
     if let Some(why) = addresses.unknown(probe.to()) {
         outcome.ingress = End::Unknown(Rc::clone(why));
     } else if let Some(destination) = destination {

@@ -76,6 +76,23 @@ fn a_broken_file_keeps_its_objects_across_a_restart() {
 }
 
 #[test]
+fn a_file_that_cannot_even_be_read_keeps_its_objects_across_a_restart() {
+    let fixture = Fixture::new();
+    fixture.write("a.yaml", NAMESPACE);
+    scan(&mut fixture.directory());
+    let path = fixture.manifests.path().join("a.yaml");
+    fs::write(&path, [0xff, 0xfe]).expect("write");
+    let file = fs::File::options().write(true).open(&path).expect("open");
+    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    file.set_modified(long_ago).expect("set the time");
+
+    let mut restarted = fixture.directory();
+    assert_eq!(scan(&mut restarted), 1, "the copy's object");
+    assert_eq!(restarted.report().invalid.len(), 1);
+    assert_eq!(scan(&mut restarted), 0, "once");
+}
+
+#[test]
 fn a_file_that_is_gone_is_forgotten_after_a_moment_copy_and_all() {
     let fixture = Fixture::new();
     fixture.write("a.yaml", NAMESPACE);

@@ -232,7 +232,11 @@ fn an_unreadable_selector_closes_the_whole_namespace() {
 fn a_field_that_is_not_understood_closes_both_directions() {
     let policy = refused(&json!({ "Egress": [{}] }), "spec.Egress", "is no field");
     assert!(policy.ingress.is_some() && policy.egress.is_some());
-    let policy = refused(&json!({ "policytypes": ["Egress"] }), "spec.policytypes", "");
+    let policy = refused(
+        &json!({ "policytypes": ["Egress"] }),
+        "spec.policytypes",
+        "",
+    );
     assert!(policy.egress.is_some());
 }
 
@@ -245,7 +249,12 @@ fn another_version_of_the_stock_object_closes_and_another_object_is_passed_over(
             "metadata": { "name": "p" }, "spec": { "ingress": [{}] },
         }))
     };
-    for version in ["extensions/v1beta1", "networking/v1", "networking.k8s.io/v2", "v1"] {
+    for version in [
+        "extensions/v1beta1",
+        "networking/v1",
+        "networking.k8s.io/v2",
+        "v1",
+    ] {
         let Ok(Some(Object::NetworkPolicy(policy))) = object(version) else {
             panic!("{version} is passed over");
         };
