@@ -28,8 +28,6 @@ pub(crate) struct Cluster {
     pod_places: HashMap<ObjectKey, PodIndex>,
     /// Selectable pods by namespace.
     selectable: HashMap<String, PodsOfNamespace>,
-    /// hostNetwork pods that have not finished, by node.
-    host_pods: HashMap<String, BTreeSet<PodIndex>>,
     /// Selectable pods by address.
     owners: BTreeMap<IpAddr, BTreeSet<PodIndex>>,
     /// Policies by namespace and name.
@@ -83,10 +81,6 @@ impl Cluster {
         let pod = Arc::new(pod);
         let place = self.pods.insert(Arc::clone(&pod));
         self.pod_places.insert(pod.key.clone(), place);
-        if let Some(node) = host_of(&pod) {
-            let pods = self.host_pods.entry(node.to_owned());
-            pods.or_default().insert(place);
-        }
         if pod.is_selectable() {
             let namespace = self.selectable.entry(pod.key.namespace.clone());
             let namespace = namespace.or_default();
@@ -105,9 +99,6 @@ impl Cluster {
     pub(crate) fn remove_pod(&mut self, key: &ObjectKey) -> Option<Arc<Pod>> {
         let place = self.pod_places.remove(key)?;
         let pod = self.pods.remove(place);
-        if let Some(pods) = host_of(&pod).and_then(|node| self.host_pods.get_mut(node)) {
-            pods.remove(&place);
-        }
         if pod.is_selectable() {
             self.forget_selectable(place, &pod);
         }
@@ -157,12 +148,6 @@ impl Cluster {
     pub(crate) fn claimants(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Pod>> {
         let claimants = self.owners.get(&address).into_iter().flatten();
         claimants.map(|place| &self.pods[*place])
-    }
-
-    /// Addresses of the hostNetwork pods of a node.
-    pub(crate) fn host_addresses(&self, node: &str) -> impl Iterator<Item = IpAddr> {
-        let of_node = self.host_pods.get(node).into_iter().flatten();
-        of_node.flat_map(|place| self.pods[*place].addresses.iter().copied())
     }
 
     /// Addresses of selectable pods inside a block.
@@ -317,10 +302,4 @@ impl Cluster {
         let stored = self.policies.values().flat_map(BTreeMap::values);
         stored.map(|stored| &stored.policy)
     }
-}
-
-/// The node that a hostNetwork pod is.
-fn host_of(pod: &Pod) -> Option<&str> {
-    let is_host = pod.host_network && !pod.finished;
-    pod.node.as_deref().filter(|_| is_host)
 }

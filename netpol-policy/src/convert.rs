@@ -36,7 +36,8 @@ pub(crate) fn object(value: &Value) -> Result<Option<Object>, InvalidObject> {
     };
     let group_version = text("apiVersion").unwrap_or_default();
     let is_stock = group_version.is_empty() || group_version == default_group_version(name);
-    if !is_stock && !(kind == Kind::NetworkPolicy && network_policy::is_meant(group_version)) {
+    let is_meant = kind == Kind::NetworkPolicy && network_policy::is_meant(group_version);
+    if !is_stock && !is_meant {
         return Ok(None);
     }
     let key = object_key(kind, value).map_err(|problem| problem.of(None))?;

@@ -221,7 +221,7 @@ impl ClusterState {
     fn set_node_addresses(&mut self) {
         let own = match &self.scope {
             Scope::Node(name) => self.node_addresses(name),
-            Scope::All => BTreeSet::new(),
+            Scope::All => &[],
         };
         let wanted: BTreeSet<Address6> = own
             .iter()

@@ -1,6 +1,6 @@
 //! What there is to know of a [`ClusterState`], for people.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 use netpol_common::{Direction, maps};
 
@@ -178,13 +178,10 @@ impl ClusterState {
         self.cluster.namespace_labels(name)
     }
 
-    /// The addresses of a node, by its name: what the Node object says, and those of its
-    /// hostNetwork pods, which are the node.
+    /// The addresses of a node, by its name, as the Node object has them.
     #[must_use]
-    pub fn node_addresses(&self, name: &str) -> BTreeSet<IpAddr> {
-        let node = self.cluster.node(name).into_iter();
-        let of_node = node.flat_map(|node| node.addresses.iter().copied());
-        of_node.chain(self.cluster.host_addresses(name)).collect()
+    pub fn node_addresses(&self, name: &str) -> &[IpAddr] {
+        self.cluster.node(name).map_or(&[], |n| &n.addresses)
     }
 
     fn subjects(&self, policy: &Policy) -> Vec<ObjectKey> {

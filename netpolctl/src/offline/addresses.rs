@@ -51,7 +51,7 @@ impl Addresses {
                     let endpoint = Endpoint {
                         pod: view.pod.clone(),
                         ifindex,
-                        node: node.into_iter().flatten().map(node_key).collect(),
+                        node: node.into_iter().flatten().copied().map(node_key).collect(),
                     };
                     endpoints.insert(*address, endpoint);
                 }
