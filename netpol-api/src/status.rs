@@ -15,7 +15,8 @@ pub struct Status {
     pub abi: u32,
     /// When the agent started.
     pub started: u64,
-    /// Every local endpoint enforces the state on disk.
+    /// Every local endpoint enforces what could be read: an unreadable file keeps its last good
+    /// state in force, and is among [`Status::invalid`].
     pub enforcing: bool,
     /// How the programs are attached.
     pub hook: Hook,
