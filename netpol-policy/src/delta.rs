@@ -157,16 +157,11 @@ impl Planner<'_> {
             } else {
                 to
             };
-            let ends = !self.compiler.identities.is_current(from);
-            let as_after = if ends && destinations[&from] == 1 {
-                to
-            } else {
-                from
-            };
+            let leads = self.leads_to_one(from, &destinations);
             let traded = self.is_traded(from, to);
             let way = if !traded && self.leaving_agree(from, as_before) {
                 Way::Early
-            } else if !traded && self.arriving_agree(to, as_after) {
+            } else if !traded && (leads || self.arriving_agree(from, to)) {
                 Way::Late
             } else {
                 Way::Through(self.temporary_identity(to))
@@ -185,7 +180,7 @@ impl Planner<'_> {
                     let keys = self.bridge(&leaving, from, to);
                     self.switch_bridges.extend(keys);
                 }
-                Way::Late if !self.compiler.identities.is_current(from) => {
+                Way::Late if self.leads_to_one(from, &destinations) => {
                     let keys = self.bridge_to(&arriving, to, from);
                     self.move_bridges.extend(keys);
                 }
@@ -241,9 +236,24 @@ impl Planner<'_> {
         agree(policy, &self.sets.leaving, a, b)
     }
 
-    /// Whether the sets that endpoints switch to judge two identities alike, in the end.
-    fn arriving_agree(&self, a: u32, b: u32) -> bool {
-        agree(self.tables.policy.desired(), &self.sets.arriving, a, b)
+    /// Whether the sets that endpoints switch to judge `from`, as they are when that happens, as
+    /// they judge `to` in the end. A set that lasts keeps its entry for an identity that ends.
+    fn arriving_agree(&self, from: u32, to: u32) -> bool {
+        let (now, end) = (
+            self.tables.policy.programmed(),
+            self.tables.policy.desired(),
+        );
+        let ends = !self.compiler.identities.is_current(from);
+        self.sets.arriving.iter().all(|(set, flags)| {
+            let keeps = ends && self.sets.lasting.contains_key(set);
+            let then = if keeps { now } else { end };
+            effective(then, *set, *flags, from) == effective(end, *set, *flags, to)
+        })
+    }
+
+    /// Whether an identity ends, and all its addresses go to the same one.
+    fn leads_to_one(&self, from: u32, destinations: &BTreeMap<u32, usize>) -> bool {
+        !self.compiler.identities.is_current(from) && destinations.get(&from) == Some(&1)
     }
 
     /// Makes sets judge `id` as they judge `like` now; gives the entries that took.

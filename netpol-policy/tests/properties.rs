@@ -22,13 +22,22 @@ use generate::{Cluster, cluster, history, probes};
 use netpol_policy::{Change, Object};
 use node::Node;
 use oracle::Oracle;
-use proptest::{prelude::*, test_runner::Config};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, RngSeed},
+};
 
-/// Cases of the normal run; `PROPTEST_CASES` overrides.
+/// The normal run draws the same cases each time, so that a change is what makes it fail.
+/// `PROPTEST_CASES` asks for another number of them, each time others: `cargo xtask fuzz policy`.
 fn cases(default: u32) -> Config {
-    let cases = std::env::var("PROPTEST_CASES").ok();
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let asked: Option<u32> = asked.and_then(|cases| cases.parse().ok());
     Config {
-        cases: cases.and_then(|c| c.parse().ok()).unwrap_or(default),
+        cases: asked.unwrap_or(default),
+        rng_seed: match asked {
+            Some(_) => RngSeed::Random,
+            None => RngSeed::Fixed(default.into()),
+        },
         failure_persistence: None,
         ..Config::default()
     }
