@@ -13,35 +13,18 @@
     reason = "the modules serve several test files"
 )]
 
+mod cases;
 mod generate;
 mod maps;
 mod node;
 mod oracle;
 
+use cases::cases;
 use generate::{Cluster, cluster, history, probes};
 use netpol_policy::{Change, Object};
 use node::Node;
 use oracle::Oracle;
-use proptest::{
-    prelude::*,
-    test_runner::{Config, RngSeed},
-};
-
-/// The normal run draws the same cases each time, so that a change is what makes it fail.
-/// `PROPTEST_CASES` asks for another number of them, each time others: `cargo xtask fuzz policy`.
-fn cases(default: u32) -> Config {
-    let asked = std::env::var("PROPTEST_CASES").ok();
-    let asked: Option<u32> = asked.and_then(|cases| cases.parse().ok());
-    Config {
-        cases: asked.unwrap_or(default),
-        rng_seed: match asked {
-            Some(_) => RngSeed::Random,
-            None => RngSeed::Fixed(default.into()),
-        },
-        failure_persistence: None,
-        ..Config::default()
-    }
-}
+use proptest::prelude::*;
 
 fn agrees_with_the_oracle(node: &Node, cluster: &Cluster, seed: u64) -> Result<(), TestCaseError> {
     let oracle = Oracle::new(&cluster.objects);

@@ -12,6 +12,7 @@
     reason = "the modules serve several test files"
 )]
 
+mod cases;
 mod generate;
 mod maps;
 mod node;
@@ -19,30 +20,12 @@ mod oracle;
 
 use std::collections::BTreeSet;
 
+use cases::cases;
 use generate::{History, history, probes};
 use maps::Opening;
 use netpol_policy::{Operation, Programmed};
 use node::{Node, openings};
-use proptest::{
-    prelude::*,
-    test_runner::{Config, RngSeed},
-};
-
-/// The normal run draws the same cases each time, so that a change is what makes it fail.
-/// `PROPTEST_CASES` asks for another number of them, each time others: `cargo xtask fuzz policy`.
-fn cases(default: u32) -> Config {
-    let asked = std::env::var("PROPTEST_CASES").ok();
-    let asked: Option<u32> = asked.and_then(|cases| cases.parse().ok());
-    Config {
-        cases: asked.unwrap_or(default),
-        rng_seed: match asked {
-            Some(_) => RngSeed::Random,
-            None => RngSeed::Fixed(default.into()),
-        },
-        failure_persistence: None,
-        ..Config::default()
-    }
-}
+use proptest::prelude::*;
 
 /// The ends of the probes worth asking: those before and after the changes.
 fn asked(history: &History, seed: u64) -> Vec<Opening> {
