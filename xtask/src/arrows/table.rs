@@ -86,6 +86,10 @@ pub(super) const ROWS: &[Row] = &[
         )
     },
     Row {
+        forbids_unsafe: true,
+        ..row("netpol-cni", &["netpol-api"])
+    },
+    Row {
         uses: Uses::Anything,
         ..row("netpol-e2e", &[])
     },
@@ -110,7 +114,7 @@ pub(super) const FENCES: &[Fence] = &[
     },
     Fence {
         family: &["tokio", "tokio-*"],
-        only_in: &["netpol-agent", "netpolctl"],
+        only_in: &["netpol-agent", "netpolctl", "netpol-e2e"],
         why: "I/O lives in the programs, the libraries are plain functions",
     },
 ];
