@@ -21,6 +21,12 @@ pub(crate) enum IdentityError {
     /// Not even a kind: something else than an object of Kubernetes.
     #[error("kind: is missing, so this is no Kubernetes object")]
     NoKind,
+    /// A file of kustomize: it says which files are objects, and is none.
+    #[error("a {kind} of kustomize is no object of a cluster")]
+    Kustomize {
+        /// `Kustomization` or `Component`.
+        kind: String,
+    },
     /// A kind, but no name.
     #[error("{kind} without a name: metadata.name: is missing or no text")]
     NoName {
@@ -38,6 +44,10 @@ impl Identity {
             Some(text) => Some(text.to_owned()),
         };
         let kind = text(value.get("kind")).ok_or(IdentityError::NoKind)?;
+        let group_version = text(value.get("apiVersion"));
+        if group_version.as_deref().is_some_and(is_kustomize) {
+            return Err(IdentityError::Kustomize { kind });
+        }
         let metadata = |name: &str| text(value.get("metadata").and_then(|m| m.get(name)));
         let Some(name) = metadata("name") else {
             return Err(IdentityError::NoName { kind });
@@ -47,13 +57,16 @@ impl Identity {
             _ => metadata("namespace").unwrap_or_else(|| "default".to_owned()),
         };
         Ok(Self {
-            group_version: text(value.get("apiVersion"))
-                .unwrap_or_else(|| default_group_version(&kind).to_owned()),
+            group_version: group_version.unwrap_or_else(|| default_group_version(&kind).to_owned()),
             kind,
             namespace,
             name,
         })
     }
+}
+
+fn is_kustomize(group_version: &str) -> bool {
+    group_version.starts_with("kustomize.config.k8s.io/")
 }
 
 impl fmt::Display for Identity {

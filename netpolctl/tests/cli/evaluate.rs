@@ -214,6 +214,25 @@ fn a_file_that_cannot_be_parsed_stops_the_evaluation() {
 }
 
 #[test]
+fn a_directory_that_kubectl_applies_with_k_is_read_as_it_is() {
+    let run = netpolctl(&[
+        "evaluate",
+        "-f",
+        "../../examples/payments",
+        "--from",
+        "frontend/asset-cache",
+        "--to",
+        "payments/visa-processor",
+        "--port",
+        "8080",
+    ]);
+    let said = "a Kustomization of kustomize is no object of a cluster: left out";
+    assert!(run.stderr.contains(said), "{run:#?}");
+    let text = run.stdout_of(3);
+    assert!(text.starts_with("DENIED at egress"), "{text}");
+}
+
+#[test]
 fn the_last_of_two_objects_of_one_name_counts_and_the_loss_is_said() {
     let directory = TempDir::new().expect("a temporary directory");
     let write = |name: &str, types: &str| {

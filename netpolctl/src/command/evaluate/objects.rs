@@ -29,7 +29,7 @@ impl Objects {
             let file = document.file.clone();
             let identity = match Identity::of(&document.value) {
                 Ok(identity) => identity,
-                Err(error @ IdentityError::NoKind) => {
+                Err(error @ (IdentityError::NoKind | IdentityError::Kustomize { .. })) => {
                     note(&format!("{file}: {error}: left out"));
                     continue;
                 }
