@@ -1,5 +1,7 @@
 //! The objects of the cluster, indexed by what selectors ask.
 
+mod services;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
@@ -16,6 +18,7 @@ use crate::{
     policy::{Namespaces, Policy},
     selector::{Labels, NAMESPACE_NAME_LABEL, Operator, Selector},
 };
+pub(crate) use services::Services;
 
 /// Place of a pod in the store.
 pub(crate) type PodIndex = usize;
@@ -32,6 +35,7 @@ pub(crate) struct Cluster {
     owners: BTreeMap<IpAddr, BTreeSet<PodIndex>>,
     /// Policies by namespace and name.
     policies: BTreeMap<String, BTreeMap<String, StoredPolicy>>,
+    pub(crate) services: Services,
 }
 
 /// A policy, and what it says in each direction it isolates in.

@@ -5,6 +5,7 @@
 mod network_policy;
 mod pod;
 mod problem;
+mod service;
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub(crate) fn object(value: &Value) -> Result<Option<Object>, InvalidObject> {
         "Node" => Kind::Node,
         "Pod" => Kind::Pod,
         "NetworkPolicy" => Kind::NetworkPolicy,
+        "Service" => Kind::Service,
+        "EndpointSlice" => Kind::EndpointSlice,
         _ => return Ok(None),
     };
     let group_version = text("apiVersion").unwrap_or_default();
@@ -55,6 +58,12 @@ pub(crate) fn object(value: &Value) -> Result<Option<Object>, InvalidObject> {
         Kind::NetworkPolicy => Ok(Object::NetworkPolicy(
             network_policy::policy(key, value).into(),
         )),
+        Kind::Service => {
+            service::service(key, value).map(|service| Object::Service(service.into()))
+        }
+        Kind::EndpointSlice => {
+            service::endpoint_slice(key, value).map(|slice| Object::EndpointSlice(slice.into()))
+        }
     };
     object
         .map(Some)
@@ -66,7 +75,8 @@ pub(crate) fn object(value: &Value) -> Result<Option<Object>, InvalidObject> {
 #[must_use]
 pub fn default_group_version(kind: &str) -> &'static str {
     match kind {
-        "Namespace" | "Node" | "Pod" => "v1",
+        "Namespace" | "Node" | "Pod" | "Service" => "v1",
+        "EndpointSlice" => "discovery.k8s.io/v1",
         "NetworkPolicy" => "networking.k8s.io/v1",
         _ => "",
     }
@@ -86,7 +96,7 @@ fn object_key(kind: Kind, value: &Value) -> Result<ObjectKey, Problem> {
     Ok(match kind {
         Kind::Namespace | Kind::Node => ObjectKey::new("", name),
         // As kubectl does without a namespace.
-        Kind::Pod | Kind::NetworkPolicy => ObjectKey::new(
+        Kind::Pod | Kind::NetworkPolicy | Kind::Service | Kind::EndpointSlice => ObjectKey::new(
             field("namespace")?.unwrap_or_else(|| "default".into()),
             name,
         ),

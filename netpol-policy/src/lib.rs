@@ -21,6 +21,7 @@ mod object;
 mod operation;
 mod policy;
 mod selector;
+mod service;
 mod state;
 mod table;
 mod tables;
@@ -36,6 +37,7 @@ pub use policy::{
     Rule,
 };
 pub use selector::{Labels, NAMESPACE_NAME_LABEL, Operator, Requirement, Selector};
+pub use service::{EndpointSlice, SERVICE_NAME_LABEL, Service, ServicePort, SlicePort, TargetPort};
 pub use state::{
     ClusterState, EndpointDirectionView, EndpointView, LocalPod, PolicyView, RuleAttribution,
     RuleView, TableUse,

@@ -5,7 +5,12 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::{convert, policy::Policy, policy::Protocol, selector::Labels};
+use crate::{
+    convert,
+    policy::{Policy, Protocol},
+    selector::Labels,
+    service::{EndpointSlice, Service},
+};
 
 /// Namespace and name of an object; the namespace is empty for Namespaces and Nodes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +53,10 @@ pub enum Kind {
     Pod,
     /// `networking.k8s.io/v1` NetworkPolicy.
     NetworkPolicy,
+    /// `v1` Service.
+    Service,
+    /// `discovery.k8s.io/v1` EndpointSlice.
+    EndpointSlice,
 }
 
 impl fmt::Display for Kind {
@@ -57,6 +66,8 @@ impl fmt::Display for Kind {
             Self::Node => "Node",
             Self::Pod => "Pod",
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
         })
     }
 }
@@ -162,6 +173,10 @@ pub enum Object {
     Pod(Box<Pod>),
     /// A policy; an invalid one too, with its problem and without rules.
     NetworkPolicy(Arc<Policy>),
+    /// A Service.
+    Service(Arc<Service>),
+    /// Some endpoints of a Service.
+    EndpointSlice(Arc<EndpointSlice>),
 }
 
 impl Object {
@@ -182,6 +197,8 @@ impl Object {
             Self::Node(n) => (Kind::Node, ObjectKey::new("", &n.name)),
             Self::Pod(p) => (Kind::Pod, p.key.clone()),
             Self::NetworkPolicy(p) => (Kind::NetworkPolicy, p.key.clone()),
+            Self::Service(s) => (Kind::Service, s.key.clone()),
+            Self::EndpointSlice(s) => (Kind::EndpointSlice, s.key.clone()),
         };
         ObjectRef { kind, key }
     }

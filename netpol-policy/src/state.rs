@@ -94,6 +94,8 @@ impl ClusterState {
             }
             Change::Set(Object::Node(node)) => self.cluster.set_node(node),
             Change::Set(Object::NetworkPolicy(policy)) => self.set_policy(policy),
+            Change::Set(Object::Service(service)) => self.cluster.services.set(service),
+            Change::Set(Object::EndpointSlice(slice)) => self.cluster.services.set_slice(slice),
             Change::Remove(ObjectRef { kind, key }) => self.remove(kind, &key),
             Change::Attach { pod, ifindex } => self.attach(pod, ifindex),
             Change::Detach { pod } => {
@@ -164,6 +166,8 @@ impl ClusterState {
                 }
             }
             Kind::Node => self.cluster.remove_node(&key.name),
+            Kind::Service => self.cluster.services.remove(key),
+            Kind::EndpointSlice => self.cluster.services.remove_slice(key),
             Kind::NetworkPolicy => {
                 if let Some(before) = self.cluster.remove_policy(key) {
                     self.touch_subjects(&before);

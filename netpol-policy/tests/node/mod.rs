@@ -65,6 +65,8 @@ impl Node {
                     "Namespace" => Kind::Namespace,
                     "Node" => Kind::Node,
                     "NetworkPolicy" => Kind::NetworkPolicy,
+                    "Service" => Kind::Service,
+                    "EndpointSlice" => Kind::EndpointSlice,
                     other => panic!("the generator makes no {other}"),
                 };
                 if kind == Kind::Pod && self.interfaces.remove(&key).is_some() {

@@ -24,7 +24,7 @@ impl World {
                 let labels = namespace.labels.clone();
                 self.namespaces.insert(namespace.name.clone(), labels);
             }
-            Object::Node(_) => {}
+            Object::Node(_) | Object::Service(_) | Object::EndpointSlice(_) => {}
             Object::Pod(pod) => {
                 self.pods.insert(pod.key.clone(), (**pod).clone());
             }
@@ -38,7 +38,7 @@ impl World {
     pub(crate) fn remove(&mut self, ObjectRef { kind, key }: &ObjectRef) {
         match kind {
             Kind::Namespace => drop(self.namespaces.remove(&key.name)),
-            Kind::Node => {}
+            Kind::Node | Kind::Service | Kind::EndpointSlice => {}
             Kind::Pod => drop(self.pods.remove(key)),
             Kind::NetworkPolicy => drop(self.policies.remove(key)),
         }
