@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{discovery::LookNow, engine::Question, manifests::ReadNow};
+use crate::{discovery::LookNow, engine::Question, source::ReadNow};
 
 /// Connections served at a time; the next ones wait.
 const CONNECTIONS: usize = 32;
@@ -37,7 +37,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone)]
 pub(crate) struct Doors {
     pub(crate) engine: mpsc::Sender<Question>,
-    pub(crate) manifests: mpsc::Sender<ReadNow>,
+    pub(crate) source: mpsc::Sender<ReadNow>,
     pub(crate) discovery: mpsc::Sender<LookNow>,
     pub(crate) revision: watch::Receiver<u64>,
 }
@@ -198,7 +198,7 @@ async fn flows(
     }
 }
 
-/// Reads what is on disk now, has it put in force, looks for the pods, and asks the engine until
+/// Reads what the source holds now, has it put in force, looks for the pods, and asks the engine until
 /// every endpoint enforces it.
 async fn wait(mut doors: Doors, limit: Duration) -> WaitOutcome {
     let deadline = Instant::now() + limit.min(LONGEST_WAIT);
@@ -238,7 +238,7 @@ async fn wait(mut doors: Doors, limit: Duration) -> WaitOutcome {
 /// what it was sent before it answers.
 async fn refresh(doors: &Doors) -> bool {
     let (done, read) = oneshot::channel();
-    if doors.manifests.send(done).await.is_err() || read.await.is_err() {
+    if doors.source.send(done).await.is_err() || read.await.is_err() {
         return false;
     }
     ask(doors, Call::Wait { timeout_ms: 0 }).await;

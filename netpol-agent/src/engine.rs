@@ -1,7 +1,7 @@
 //! The one owner of the cluster's state and of the maps.
 //!
 //! ```text
-//! manifests --+                                 +--> maps     (Delta, one operation at a time)
+//! objects ----+                                 +--> maps     (Delta, one operation at a time)
 //! findings ---+--> ClusterState --> commit -----+--> hooks    (then: attach, detach)
 //! audit ------+                                 +--> local pods, revision (watch channels)
 //! events -----> flows
@@ -37,7 +37,7 @@ use crate::{
     },
     discovery::{Findings, Pods, decide::Claimant},
     flows::{FlowLog, Subscription},
-    manifests::{ManifestReport, ManifestUpdate},
+    source::{Report, Update},
 };
 use baseline::Baseline;
 
@@ -57,7 +57,7 @@ pub(crate) enum Question {
 
 /// Where the engine gets its work from.
 pub(crate) struct Inputs {
-    pub(crate) manifests: mpsc::Receiver<ManifestUpdate>,
+    pub(crate) objects: mpsc::Receiver<Update>,
     pub(crate) findings: mpsc::Receiver<Findings>,
     pub(crate) events: mpsc::Receiver<Vec<Event>>,
     pub(crate) questions: mpsc::Receiver<Question>,
@@ -72,7 +72,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<Clock>,
     /// What loading had to say.
     pub(crate) notes: Vec<String>,
-    pub(crate) manifests: ManifestUpdate,
+    /// The first word of the source of objects.
+    pub(crate) first: Update,
 }
 
 /// What others watch of the engine.
@@ -91,7 +92,7 @@ pub(crate) struct Engine {
     hooks: Hooks,
     clock: Arc<Clock>,
     notes: Vec<String>,
-    manifests: ManifestReport,
+    source: Report,
     /// What the maps hold, as far as the agent knows: the audit compares.
     mirror: Programmed,
     /// The pods with an interface, as the state knows them.
@@ -136,7 +137,7 @@ impl Engine {
             hooks: parts.hooks,
             clock: parts.clock,
             notes: parts.notes,
-            manifests: parts.manifests.report.clone(),
+            source: parts.first.report.clone(),
             mirror,
             interfaces: BTreeMap::new(),
             findings: Findings::default(),
@@ -156,7 +157,7 @@ impl Engine {
             pods,
             revision,
         };
-        engine.take_manifests(parts.manifests);
+        engine.take_objects(parts.first);
         let outlets = Outlets {
             pods: watch_pods,
             revision: watch_revision,
@@ -211,7 +212,7 @@ impl Engine {
             let retry_at = self.retry_at.unwrap_or_else(|| Instant::now() + AUDIT);
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                Some(update) = inputs.manifests.recv() => self.take_manifests(update),
+                Some(update) = inputs.objects.recv() => self.take_objects(update),
                 Some(findings) = inputs.findings.recv() => self.take_findings(findings).await,
                 Some(events) = inputs.events.recv() => self.take_events(&events),
                 Some(question) = inputs.questions.recv() => questions.push(question),
@@ -219,8 +220,8 @@ impl Engine {
                 () = sleep_until(retry_at), if self.retry_at.is_some() => self.dirty = true,
             }
             // Whatever was sent before a question is in force before it is answered.
-            while let Ok(update) = inputs.manifests.try_recv() {
-                self.take_manifests(update);
+            while let Ok(update) = inputs.objects.try_recv() {
+                self.take_objects(update);
             }
             while let Ok(findings) = inputs.findings.try_recv() {
                 self.take_findings(findings).await;
@@ -234,7 +235,8 @@ impl Engine {
         }
     }
 
-    fn take_manifests(&mut self, update: ManifestUpdate) {
+    /// Takes what the source says: noted, not yet in force.
+    pub(crate) fn take_objects(&mut self, update: Update) {
         self.dirty |= !update.changes.is_empty();
         for change in update.changes {
             if let Change::Set(Object::Pod(pod)) = &change
@@ -248,7 +250,7 @@ impl Engine {
             }
             self.state.apply(change);
         }
-        self.manifests = update.report;
+        self.source = update.report;
         self.revise();
     }
 

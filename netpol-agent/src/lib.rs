@@ -1,7 +1,7 @@
 //! The agent: keeps what the kernel enforces in line with what the objects say.
 //!
 //! ```text
-//! manifests -----> engine (ClusterState) -----> bpf: maps, then programs on interfaces
+//! source --------> engine (ClusterState) -----> bpf: maps, then programs on interfaces
 //! discovery ----->   |     ^                            |
 //! api <--------------+     +---- flows <---- ring buffer+
 //!                                conntrack: clears what is over
@@ -23,6 +23,7 @@ mod log;
 mod manifests;
 mod preflight;
 mod run;
+mod source;
 
 use bpf::error::LoadError;
 use cli::{Cli, Command};

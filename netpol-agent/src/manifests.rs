@@ -12,7 +12,7 @@ use std::{
 
 use notify::RecommendedWatcher;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -23,11 +23,12 @@ mod last_good;
 mod parse;
 mod watch;
 
-pub(crate) use directory::ManifestReport;
 use directory::{Directory, Scan};
 use last_good::LastGood;
 use netpol_policy::Change;
 use watch::Watched;
+
+use crate::source::{ReadNow, Report, Update};
 
 /// How long events are gathered: a file moved into place is several of them.
 const GATHER: Duration = Duration::from_millis(5);
@@ -36,16 +37,6 @@ const GATHER: Duration = Duration::from_millis(5);
 const RESCAN: Duration = Duration::from_secs(2);
 /// How long `wait` and the start wait for files that are being written.
 const PATIENCE: Duration = Duration::from_millis(1500);
-
-/// What the manifests say now.
-#[derive(Debug)]
-pub(crate) struct ManifestUpdate {
-    pub(crate) changes: Vec<Change>,
-    pub(crate) report: ManifestReport,
-}
-
-/// A wish to have what is on disk taken; answered once it is with the engine.
-pub(crate) type ReadNow = oneshot::Sender<()>;
 
 /// Why there is no directory to follow.
 #[derive(Debug, thiserror::Error)]
@@ -61,15 +52,12 @@ pub(crate) struct Manifests {
     watched: Arc<Watched>,
     /// With the directory it watches: another one may be moved to its path.
     watcher: Option<(RecommendedWatcher, Option<(u64, u64)>)>,
-    reported: Option<ManifestReport>,
+    reported: Option<Report>,
 }
 
 impl Manifests {
     /// Starts to watch, then reads everything.
-    pub(crate) async fn open(
-        path: &Path,
-        copies: &Path,
-    ) -> Result<(Self, ManifestUpdate), ManifestError> {
+    pub(crate) async fn open(path: &Path, copies: &Path) -> Result<(Self, Update), ManifestError> {
         let mut manifests = Self {
             path: path.to_owned(),
             directory: Directory::new(path.to_owned(), LastGood::new(copies, path)),
@@ -89,14 +77,14 @@ impl Manifests {
             });
         }
         let report = manifests.report();
-        Ok((manifests, ManifestUpdate { changes, report }))
+        Ok((manifests, Update { changes, report }))
     }
 
     /// Follows the directory until shutdown.
     pub(crate) async fn run(
         mut self,
         mut wishes: mpsc::Receiver<ReadNow>,
-        updates: mpsc::Sender<ManifestUpdate>,
+        updates: mpsc::Sender<Update>,
         shutdown: CancellationToken,
     ) {
         let mut next = Instant::now() + RESCAN;
@@ -127,10 +115,7 @@ impl Manifests {
             let before = self.reported.clone();
             let report = self.report();
             if (!changes.is_empty() || before.as_ref() != Some(&report))
-                && updates
-                    .send(ManifestUpdate { changes, report })
-                    .await
-                    .is_err()
+                && updates.send(Update { changes, report }).await.is_err()
             {
                 return;
             }
@@ -177,7 +162,7 @@ impl Manifests {
     }
 
     /// The report, with what is new in it logged.
-    fn report(&mut self) -> ManifestReport {
+    fn report(&mut self) -> Report {
         let report = self.directory.report();
         let before = self.reported.take();
         let known = before

@@ -1,7 +1,7 @@
 //! `netpol-agent run`: what is made in which order, and how it ends.
 //!
 //! ```text
-//! locks -> programs and maps loaded -> maps read back -> manifests read -> pods looked for
+//! locks -> programs and maps loaded -> maps read back -> objects read -> pods looked for
 //!       -> maps brought in line -> programs attached or replaced -> ready
 //! ```
 //! Until the maps are in line, what a former agent left judges every packet.
@@ -35,9 +35,8 @@ use crate::{
     conntrack::Sweeper,
     discovery::Discovery,
     engine::{Engine, Inputs, Outlets, Parts},
-    flows,
-    manifests::Manifests,
-    preflight,
+    flows, preflight,
+    source::Source,
 };
 
 /// Messages of one kind under way. Senders wait: each carries all there is to say since the last.
@@ -64,7 +63,7 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<()> {
 struct Agent {
     engine: Engine,
     outlets: Outlets,
-    manifests: Manifests,
+    source: Source,
     discovery: Discovery,
     sweeper: Sweeper,
     events: RingBuf<MapData>,
@@ -73,7 +72,7 @@ struct Agent {
 }
 
 impl Agent {
-    /// Brings what is in force in line with what the manifests say.
+    /// Brings what is in force in line with what the objects say.
     async fn take_over(args: &RunArgs) -> anyhow::Result<Self> {
         let hook = hook(args.hook)?;
         let dirs = PinDirs::under(&args.places.bpffs);
@@ -90,8 +89,7 @@ impl Agent {
         for note in &loaded.notes {
             tracing::warn!("{note}");
         }
-        let copies = cleanup::copies(&args.places.socket);
-        let (manifests, first) = Manifests::open(&args.manifests, &copies).await?;
+        let (mut source, first) = Source::open(args).await?;
         let clock = Arc::new(loaded.clock);
         let sweeper = Sweeper {
             tables: ConntrackTables::open(&dirs.maps)?,
@@ -105,8 +103,11 @@ impl Agent {
             hooks: Hooks::new(hook, dirs.clone(), loaded.programs, netlink.clone()),
             clock,
             notes: loaded.notes,
-            manifests: first,
+            first,
         })?;
+        while let Some(update) = source.complete().await? {
+            engine.take_objects(update);
+        }
         engine.recall_interfaces().await?;
         let mut discovery = Discovery::connect()?;
         let findings = discovery.look(&engine.local_pods()).await?;
@@ -117,7 +118,7 @@ impl Agent {
         Ok(Self {
             engine,
             outlets,
-            manifests,
+            source,
             discovery,
             sweeper,
             events: loaded.events,
@@ -129,19 +130,19 @@ impl Agent {
     /// Runs all tasks until shutdown, and waits for their end.
     async fn work(self, socket: Socket, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let (to_engine, questions) = mpsc::channel(QUESTIONS);
-        let (to_manifests, reads) = mpsc::channel(QUEUE);
+        let (to_source, reads) = mpsc::channel(QUEUE);
         let (to_discovery, looks) = mpsc::channel(QUEUE);
-        let (updates, manifests) = mpsc::channel(QUEUE);
+        let (updates, objects) = mpsc::channel(QUEUE);
         let (found, findings) = mpsc::channel(QUEUE);
         let (heard, events) = mpsc::channel(QUEUE);
         let doors = Doors {
             engine: to_engine,
-            manifests: to_manifests,
+            source: to_source,
             discovery: to_discovery,
             revision: self.outlets.revision,
         };
         let inputs = Inputs {
-            manifests,
+            objects,
             findings,
             events,
             questions,
@@ -149,7 +150,7 @@ impl Agent {
         let token = || shutdown.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(self.engine.run(inputs, token()));
-        tasks.spawn(self.manifests.run(reads, updates, token()));
+        tasks.spawn(self.source.run(reads, updates, token()));
         tasks.spawn(self.discovery.run(self.outlets.pods, looks, found, token()));
         tasks.spawn(self.sweeper.run(token()));
         tasks.spawn(socket.serve(doors, token()));

@@ -9,11 +9,13 @@
 
 use serde::{Deserialize, Serialize};
 
+mod api_server;
 mod endpoint;
 mod flow;
 mod rule;
 mod status;
 
+pub use api_server::{ApiServerStatus, WatchState, WatchStatus};
 pub use endpoint::{
     Connection, ConnectionState, Endpoint, EndpointState, Isolation, Policy, PolicyProblem,
 };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Endpoint;
+use crate::{ApiServerStatus, Endpoint};
 
 /// The state of an agent and of what it has programmed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,8 +22,12 @@ pub struct Status {
     pub hook: Hook,
     /// Rises with every change that was put in force.
     pub generation: u64,
-    /// Where the objects come from.
-    pub manifests: ManifestStatus,
+    /// Where the objects come from, when that is a directory of manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<ManifestStatus>,
+    /// Where the objects come from, when that is an API server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_server: Option<ApiServerStatus>,
     /// The local endpoints.
     pub endpoints: Vec<Endpoint>,
     /// Objects and files that could not be read or are not valid.

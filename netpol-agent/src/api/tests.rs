@@ -1,4 +1,4 @@
-//! The socket, with tasks that stand in for engine, manifests and discovery.
+//! The socket, with tasks that stand in for engine, source and discovery.
 
 use netpol_api::{Flow, Peer, RuleRef, Verdict};
 
@@ -20,12 +20,12 @@ impl Fixture {
         let directory = tempfile::tempdir().expect("temporary directory");
         let socket = Socket::bind(&directory.path().join("socket")).expect("bind");
         let (engine, questions) = mpsc::channel(8);
-        let (manifests, reads) = mpsc::channel(8);
+        let (source, reads) = mpsc::channel(8);
         let (discovery, looks) = mpsc::channel(8);
         let (revision, watched) = watch::channel(0);
         let doors = Doors {
             engine,
-            manifests,
+            source,
             discovery,
             revision: watched,
         };
@@ -123,7 +123,7 @@ async fn a_wait_reads_looks_and_asks_until_it_is_enforced() {
     let mut fixture = Fixture::start();
     let text = r#"{"api":1,"call":"wait","timeout_ms":60000}"#;
     let mut client = fixture.ask(text).await;
-    let read = fixture.reads.recv().await.expect("the manifests are read");
+    let read = fixture.reads.recv().await.expect("the source is read");
     read.send(()).expect("somebody waits");
     // What was read is put in force before pods are looked for.
     fixture.answer(Reply::Wait(outcome(&["x"]))).await;
@@ -141,7 +141,7 @@ async fn a_wait_whose_time_is_up_says_what_is_missing() {
     let mut client = fixture
         .ask(r#"{"api":1,"call":"wait","timeout_ms":300}"#)
         .await;
-    let read = fixture.reads.recv().await.expect("the manifests are read");
+    let read = fixture.reads.recv().await.expect("the source is read");
     read.send(()).expect("somebody waits");
     fixture.answer(Reply::Wait(outcome(&["x"]))).await;
     let look = fixture.looks.recv().await.expect("pods are looked for");

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netpol_api::{
-    CounterRow, DropCount, Endpoint, EndpointState, InvalidObject, Isolation, Losses, Policy,
-    PolicyProblem, Status, TableFill, Verdict, WaitOutcome,
+    CounterRow, DropCount, Endpoint, EndpointState, InvalidObject, Isolation, Losses,
+    ManifestStatus, Policy, PolicyProblem, Status, TableFill, Verdict, WaitOutcome,
 };
 use netpol_common::{
     ABI_VERSION,
@@ -17,6 +17,7 @@ use super::{
     names::{EXEMPTIONS, direction_of, object_name, rule_of, rule_ref},
     wait,
 };
+use crate::source::Origin;
 
 /// How long a repair is shown after it was made.
 const REPAIRS_SHOWN: Duration = Duration::from_secs(3600);
@@ -38,7 +39,8 @@ impl Engine {
             enforcing: wait::outcome(&endpoints, &self.failures()).enforced,
             hook: self.hooks.hook(),
             generation: self.generation,
-            manifests: self.manifests.status.clone(),
+            manifests: self.manifest_status(),
+            api_server: None,
             endpoints,
             invalid: self.invalid(),
             tables: self.table_fill(),
@@ -47,11 +49,17 @@ impl Engine {
         }
     }
 
+    fn manifest_status(&self) -> Option<ManifestStatus> {
+        match &self.source.origin {
+            Origin::Manifests(status) => Some(status.clone()),
+        }
+    }
+
     /// What a wait is answered. A file that cannot be read does not keep the endpoints from
     /// enforcing, but from enforcing what is on disk.
     pub(crate) fn wait_outcome(&self) -> WaitOutcome {
         let mut problems = self.failures();
-        problems.extend_from_slice(&self.manifests.unread);
+        problems.extend_from_slice(&self.source.unread);
         wait::outcome(&self.endpoints(), &problems)
     }
 
@@ -125,7 +133,7 @@ impl Engine {
     }
 
     fn invalid(&self) -> Vec<InvalidObject> {
-        let mut invalid = self.manifests.invalid.clone();
+        let mut invalid = self.source.invalid.clone();
         for view in self.state.policies() {
             if let Some(problem) = view.problem {
                 invalid.push(InvalidObject {

@@ -16,6 +16,7 @@ use super::{
     last_good::LastGood,
     parse::{Contents, Format, parse},
 };
+use crate::source::{Origin, Report};
 
 /// A file that changed this lately may still be written, unless its writer was seen to close it.
 /// Twice the coarsest tick by which kernels stamp files.
@@ -46,15 +47,6 @@ pub(crate) struct Scan {
     pub(crate) again: Option<Duration>,
     /// A file is being written or moved, so what is on disk is not all taken.
     pub(crate) unread: bool,
-}
-
-/// What there is to say of the directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ManifestReport {
-    pub(crate) status: ManifestStatus,
-    pub(crate) invalid: Vec<InvalidObject>,
-    /// Sentences about what is on disk and not taken.
-    pub(crate) unread: Vec<String>,
 }
 
 /// A directory of manifests.
@@ -127,7 +119,7 @@ impl Directory {
     }
 
     /// What there is to say of the directory.
-    pub(crate) fn report(&self) -> ManifestReport {
+    pub(crate) fn report(&self) -> Report {
         let mut invalid = self.catalog.reports();
         let mut unread = self.catalog.unreadable();
         let unfinished = self.unfinished.iter();
@@ -140,12 +132,12 @@ impl Directory {
             reason: reason.clone(),
             effect: "the last good objects stay in force".to_owned(),
         }));
-        ManifestReport {
-            status: ManifestStatus {
+        Report {
+            origin: Origin::Manifests(ManifestStatus {
                 directory: self.path.display().to_string(),
                 files: self.catalog.names().count() as u64,
                 objects: self.catalog.objects() as u64,
-            },
+            }),
             invalid,
             unread,
         }

@@ -7,11 +7,14 @@ use crate::output::style::{BAD, BOLD, GOOD, paint};
 use crate::output::table::{Column, Table, bad, cell, good, warn};
 use crate::output::{Detail, time, units};
 
+mod source;
+
 /// Percent of a table from which it deserves a look before it is full.
 const NEARLY_FULL: u64 = 80;
 
 pub(super) fn text(status: &Status, detail: Detail) -> String {
     let mut text = sentence(status) + "\n\n" + &facts(status);
+    section(&mut text, "Watches", &source::watches(status, detail));
     section(&mut text, "Endpoints", &endpoints(status, detail));
     section(&mut text, "Invalid objects", &invalid(status));
     section(&mut text, "Tables", &tables(status, detail));
@@ -56,7 +59,7 @@ fn sentence(status: &Status) -> String {
     }
     let node = &status.node;
     let why = match why.as_slice() {
-        [] => format!("what is on disk is not in force yet on node {node}"),
+        [] => format!("what the objects say is not in force yet on node {node}"),
         why => format!("of the {pods} on node {node}, {}", why.join(" and ")),
     };
     format!("{}: {why}.", paint(BAD, "NOT ENFORCING"))
@@ -71,19 +74,17 @@ fn facts(status: &Status) -> String {
         version,
         abi,
         generation,
-        manifests,
         ..
     } = status;
     let started = time::stamp(status.started);
-    let files = units::count(manifests.files, "file", "files");
-    let objects = units::count(manifests.objects, "object", "objects");
+    let source = source::facts(status);
     let tally = Tally::of(status);
     format!(
         "Agent       {version}, since {started}, programs on {hook}, map layout {abi}\n\
-         Manifests   {}: {files}, {objects} in force\n\
+         {source}\
          Generation  {generation}\n\
          Endpoints   {} enforced, {} pending, {} closed\n",
-        manifests.directory, tally.enforced, tally.pending, tally.closed
+        tally.enforced, tally.pending, tally.closed
     )
 }
 

@@ -1,0 +1,78 @@
+//! Where the objects come from: a directory of manifests, or an API server.
+
+use netpol_api::{InvalidObject, ManifestStatus};
+use netpol_policy::Change;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cleanup,
+    cli::RunArgs,
+    manifests::{ManifestError, Manifests},
+};
+
+/// What a source says since its last word.
+#[derive(Debug)]
+pub(crate) struct Update {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) report: Report,
+}
+
+/// What there is to say of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) origin: Origin,
+    pub(crate) invalid: Vec<InvalidObject>,
+    /// Sentences about what there is and is not taken.
+    pub(crate) unread: Vec<String>,
+}
+
+/// Which source it is, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Manifests(ManifestStatus),
+}
+
+/// A wish to have all that the source holds taken; answered once it is with the engine.
+pub(crate) type ReadNow = oneshot::Sender<()>;
+
+/// Why there is no source to follow.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    #[error(transparent)]
+    Manifests(#[from] ManifestError),
+}
+
+/// A source of objects.
+pub(crate) enum Source {
+    Manifests(Box<Manifests>),
+}
+
+impl Source {
+    /// Opens what the command line names, with its first word.
+    pub(crate) async fn open(args: &RunArgs) -> Result<(Self, Update), SourceError> {
+        let copies = cleanup::copies(&args.places.socket);
+        let (manifests, first) = Manifests::open(&args.manifests, &copies).await?;
+        Ok((Self::Manifests(Box::new(manifests)), first))
+    }
+
+    /// The next word of those that make the first state whole; none once it is. Before that, what
+    /// is in force stands.
+    pub(crate) async fn complete(&mut self) -> Result<Option<Update>, SourceError> {
+        match self {
+            Self::Manifests(_) => Ok(None),
+        }
+    }
+
+    /// Follows it until shutdown.
+    pub(crate) async fn run(
+        self,
+        wishes: mpsc::Receiver<ReadNow>,
+        updates: mpsc::Sender<Update>,
+        shutdown: CancellationToken,
+    ) {
+        match self {
+            Self::Manifests(manifests) => manifests.run(wishes, updates, shutdown).await,
+        }
+    }
+}
