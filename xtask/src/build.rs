@@ -9,38 +9,36 @@ use cargo_metadata::{Artifact, Message};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// The two programs users run, and the directory of the scenarios' manifests.
+/// The programs users run, and the directory of the scenarios' manifests.
 ///
 /// Whatever runs them is told where they are by the environment.
 pub(crate) struct Programs {
     pub(crate) agent: PathBuf,
     pub(crate) ctl: PathBuf,
+    pub(crate) cni: PathBuf,
     pub(crate) examples: PathBuf,
 }
 
 /// The names under which tests and the demo find a [`Programs`].
 pub(crate) const ENV_AGENT: &str = "NETPOL_AGENT";
 pub(crate) const ENV_CTL: &str = "NETPOLCTL";
+pub(crate) const ENV_CNI: &str = "NETPOL_CNI";
 pub(crate) const ENV_EXAMPLES: &str = "NETPOL_EXAMPLES";
+/// The name under which tests find the archive of the image.
+pub(crate) const ENV_IMAGE: &str = "NETPOL_IMAGE";
 
 impl Programs {
-    /// Builds them for release.
+    /// Builds them for release, as they are shipped: each in one file that needs no library.
     pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<Self> {
-        let built = executables(
-            workspace,
-            &[
-                "build",
-                "--release",
-                "-p",
-                "netpol-agent",
-                "-p",
-                "netpolctl",
-                "--bins",
-            ],
-        )?;
+        Self::build_as(workspace, "release")
+    }
+
+    /// Builds them by one of cargo's profiles.
+    pub(crate) fn build_as(workspace: &Workspace, profile: &str) -> anyhow::Result<Self> {
         Ok(Self {
-            agent: path_of(&built, "netpol-agent")?.to_owned(),
-            ctl: path_of(&built, "netpolctl")?.to_owned(),
+            agent: static_program(workspace, profile, "netpol-agent")?,
+            ctl: static_program(workspace, profile, "netpolctl")?,
+            cni: static_program(workspace, profile, "netpol-cni")?,
             examples: workspace.examples(),
         })
     }
@@ -49,8 +47,31 @@ impl Programs {
     pub(crate) fn tell(&self, command: &mut Command) {
         command.env(ENV_AGENT, &self.agent);
         command.env(ENV_CTL, &self.ctl);
+        command.env(ENV_CNI, &self.cni);
         command.env(ENV_EXAMPLES, &self.examples);
     }
+}
+
+/// The version of what is built.
+pub(crate) fn version(workspace: &Workspace) -> anyhow::Result<String> {
+    let packages = &workspace.metadata.packages;
+    let agent = packages
+        .iter()
+        .find(|package| package.name.as_str() == "netpol-agent");
+    Ok(agent
+        .context("find netpol-agent in the workspace")?
+        .version
+        .to_string())
+}
+
+/// Links a program with a static C library. Only the program itself is compiled for that, so it
+/// shares every dependency with the tests; cargo would compile all of them again for flags that
+/// hold for the whole build.
+fn static_program(workspace: &Workspace, profile: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let arguments = ["rustc", "--profile", profile, "-p", name, "--bin", name];
+    let flags = ["--", "-C", "target-feature=+crt-static"];
+    let built = run_cargo(workspace, &arguments, &flags)?;
+    path_of(&built, name).map(Path::to_owned)
 }
 
 /// An executable that cargo made: a program or a test.
@@ -64,10 +85,19 @@ pub(crate) fn executables(
     workspace: &Workspace,
     arguments: &[&str],
 ) -> anyhow::Result<Vec<Executable>> {
+    run_cargo(workspace, arguments, &[])
+}
+
+fn run_cargo(
+    workspace: &Workspace,
+    arguments: &[&str],
+    last: &[&str],
+) -> anyhow::Result<Vec<Executable>> {
     let mut cargo = process::cargo(workspace);
     cargo
         .args(arguments)
-        .arg("--message-format=json-render-diagnostics");
+        .arg("--message-format=json-render-diagnostics")
+        .args(last);
     let mut found = Vec::new();
     process::lines(&mut cargo, |line| {
         if let Some(Ok(Message::CompilerArtifact(artifact))) =

@@ -9,6 +9,7 @@ use anyhow::bail;
 use clap::ValueEnum;
 
 use crate::arrows;
+use crate::deploy;
 use crate::process;
 use crate::setup::{self, Part};
 use crate::workspace::Workspace;
@@ -34,6 +35,8 @@ enum Check {
     Arrows,
     /// No source file over 800 lines.
     Length,
+    /// The manifests of deploy/ are what its chart renders to.
+    Deploy,
     /// Licenses, sources and doubles of dependencies.
     Deny,
     /// clippy on everything that runs on the host.
@@ -95,7 +98,7 @@ impl Check {
 
     fn needs(self) -> &'static [Part] {
         match self {
-            Self::Arrows | Self::Length => &[],
+            Self::Arrows | Self::Length | Self::Deploy => &[],
             Self::Fmt | Self::ClippyBpf | Self::DocBpf => &[Part::Components],
             Self::Deny => &[Part::CargoDeny],
             // The agent's build script builds the BPF programs.
@@ -108,6 +111,7 @@ impl Check {
         match self {
             Self::Arrows => return arrows::check(workspace),
             Self::Length => return length::check(workspace),
+            Self::Deploy => return deploy::check(workspace),
             Self::Fmt => cargo.args(["fmt", "--all", "--check"]),
             Self::Deny => cargo.args([
                 "deny",

@@ -7,7 +7,9 @@ mod apt_root;
 mod arrows;
 mod build;
 mod demo;
+mod deploy;
 mod fuzz;
+mod image;
 mod lint;
 mod process;
 mod progress;
@@ -27,6 +29,7 @@ Examples:
   cargo xtask demo                  five scenarios with real packets, on this machine
   cargo xtask test                  everything that CI runs
   cargo xtask vm --kernel 5.10      the packet tests on the oldest supported kernel
+  cargo xtask image                 the container image, as an archive
   cargo xtask lint arrows           which crate uses which";
 
 /// Developer tasks of netpol.
@@ -47,6 +50,8 @@ enum Task {
     Arrows(arrows::Args),
     Vm(vm::Args),
     Fuzz(fuzz::Args),
+    Image(image::Args),
+    Deploy(deploy::Args),
 }
 
 fn main() -> ExitCode {
@@ -69,5 +74,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Task::Arrows(_) => arrows::run(&workspace),
         Task::Vm(args) => vm::run(args, &workspace),
         Task::Fuzz(args) => fuzz::run(args, &workspace),
+        Task::Image(args) => image::run(args, &workspace),
+        Task::Deploy(args) => deploy::run(args, &workspace),
     }
 }

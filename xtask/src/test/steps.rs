@@ -6,7 +6,8 @@ use std::thread;
 use anyhow::bail;
 
 use super::tally::Tally;
-use crate::build::Programs;
+use crate::build::{self, Programs};
+use crate::image;
 use crate::lint;
 use crate::process;
 use crate::setup::{self, Part};
@@ -99,7 +100,9 @@ fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
     test.args(["test", "--release", "--no-fail-fast", "-p", "netpol-e2e"])
         // The output of tests that pass tells which of them skipped.
         .args(["--", &threads, "--show-output"]);
-    Programs::build(workspace)?.tell(&mut test);
+    let programs = Programs::build(workspace)?;
+    programs.tell(&mut test);
+    test.env(build::ENV_IMAGE, image::of(workspace, &programs)?);
     count(&mut test, tally)
 }
 
