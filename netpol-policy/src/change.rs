@@ -23,6 +23,15 @@ pub enum Change {
         /// The pod.
         pod: ObjectKey,
     },
+    /// What the node's CNI plugins say of a local pod's addresses, before the API does.
+    Addresses {
+        /// The pod.
+        pod: ObjectKey,
+        /// Its `metadata.uid`: another pod of this name is not meant.
+        uid: String,
+        /// Its addresses; an empty set gives those it had back. `None` leaves the API the word.
+        addresses: Option<BTreeSet<IpAddr>>,
+    },
     /// The addresses of the node's own interfaces: what it sends from, beside what the Node
     /// object says (a bridge's address, for one).
     LocalAddresses(BTreeSet<IpAddr>),

@@ -20,6 +20,10 @@ use crate::{
 };
 pub(crate) use services::Services;
 
+mod told;
+
+use told::Told;
+
 /// Place of a pod in the store.
 pub(crate) type PodIndex = usize;
 
@@ -29,6 +33,8 @@ pub(crate) struct Cluster {
     nodes: BTreeMap<String, Node>,
     pods: Slab<Arc<Pod>>,
     pod_places: HashMap<ObjectKey, PodIndex>,
+    /// What is known of local pods' addresses before the API shows it.
+    told: HashMap<ObjectKey, Told>,
     /// Selectable pods by namespace.
     selectable: HashMap<String, PodsOfNamespace>,
     /// Selectable pods by address.
@@ -79,9 +85,15 @@ impl Cluster {
         self.pods.iter().map(|(_, pod)| pod)
     }
 
-    /// Stores a pod and gives what it replaces.
-    pub(crate) fn set_pod(&mut self, pod: Pod) -> Option<Arc<Pod>> {
-        let before = self.remove_pod(&pod.key);
+    /// Stores a pod as the API shows it, and gives what it replaces.
+    pub(crate) fn set_pod(&mut self, mut pod: Pod) -> Option<Arc<Pod>> {
+        self.correct(&mut pod);
+        let before = self.take_pod(&pod.key);
+        self.store(pod);
+        before
+    }
+
+    fn store(&mut self, pod: Pod) {
         let pod = Arc::new(pod);
         let place = self.pods.insert(Arc::clone(&pod));
         self.pod_places.insert(pod.key.clone(), place);
@@ -97,10 +109,14 @@ impl Cluster {
                 self.owners.entry(*address).or_default().insert(place);
             }
         }
-        before
     }
 
     pub(crate) fn remove_pod(&mut self, key: &ObjectKey) -> Option<Arc<Pod>> {
+        self.told.remove(key);
+        self.take_pod(key)
+    }
+
+    fn take_pod(&mut self, key: &ObjectKey) -> Option<Arc<Pod>> {
         let place = self.pod_places.remove(key)?;
         let pod = self.pods.remove(place);
         if pod.is_selectable() {
@@ -136,14 +152,18 @@ impl Cluster {
     }
 
     /// The selectable pod that has an address. While an address passes from one pod to the next
-    /// both may claim it: one that is not terminating counts before one that is, then the younger.
+    /// both may claim it: the one whose sandbox the node knows to have it counts first, then one
+    /// that is not terminating, then the younger.
     pub(crate) fn pod_at(&self, address: IpAddr) -> Option<&Arc<Pod>> {
         let claimants = self.owners.get(&address)?;
         claimants
             .iter()
             .map(|place| &self.pods[*place])
             .max_by(|a, b| {
-                let rank = |pod: &Pod| (!pod.terminating, pod.created.clone());
+                let rank = |pod: &Pod| {
+                    let told = self.is_told(&pod.key, address);
+                    (told, !pod.terminating, pod.created.clone())
+                };
                 rank(a).cmp(&rank(b)).then_with(|| b.key.cmp(&a.key))
             })
     }

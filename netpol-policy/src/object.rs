@@ -124,6 +124,9 @@ pub struct Pod {
     pub key: ObjectKey,
     /// `metadata.uid`; empty when the manifest has none.
     pub uid: String,
+    /// Of a static pod's mirror: the uid that the kubelet knows the pod by
+    /// (annotation `kubernetes.io/config.hash`).
+    pub static_uid: Option<Box<str>>,
     /// `metadata.labels`.
     pub labels: Labels,
     /// `spec.nodeName`, once scheduled.
@@ -159,6 +162,16 @@ impl Pod {
     #[must_use]
     pub fn is_selectable(&self) -> bool {
         !self.host_network && !self.finished
+    }
+
+    /// Whether this is the pod that the kubelet knows by a uid. Manifests need not have uids, nor
+    /// need a container runtime name one: then the name has to do.
+    #[must_use]
+    pub fn is_known_as(&self, uid: &str) -> bool {
+        uid.is_empty()
+            || self.uid.is_empty()
+            || self.uid == uid
+            || self.static_uid.as_deref() == Some(uid)
     }
 }
 

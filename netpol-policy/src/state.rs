@@ -102,6 +102,15 @@ impl ClusterState {
                 self.interfaces.remove(&pod);
                 self.touched.pods.insert(pod);
             }
+            Change::Addresses {
+                pod,
+                uid,
+                addresses,
+            } => {
+                if let Some(before) = self.cluster.tell(&pod, &uid, addresses) {
+                    self.touch_replaced(&pod, Some(before));
+                }
+            }
             Change::LocalAddresses(addresses) => self.local_addresses = addresses,
         }
     }
@@ -140,9 +149,16 @@ impl ClusterState {
     }
 
     fn set_pod(&mut self, pod: Pod) {
-        self.touch_pod(&pod);
-        if let Some(before) = self.cluster.set_pod(pod) {
-            self.touch_pod(&before);
+        let key = pod.key.clone();
+        let before = self.cluster.set_pod(pod);
+        self.touch_replaced(&key, before);
+    }
+
+    /// Touches a pod that was stored, and what it replaced.
+    fn touch_replaced(&mut self, key: &ObjectKey, before: Option<Arc<Pod>>) {
+        let after = self.cluster.pod(key).cloned();
+        for pod in after.into_iter().chain(before) {
+            self.touch_pod(&pod);
         }
     }
 

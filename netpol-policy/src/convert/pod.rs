@@ -66,6 +66,7 @@ pub(super) fn pod(key: ObjectKey, value: &Value) -> Result<Pod, Problem> {
     Ok(Pod {
         labels: labels(value)?,
         uid: metadata("uid"),
+        static_uid: static_uid(value),
         created: metadata("creationTimestamp"),
         terminating: !metadata("deletionTimestamp").is_empty(),
         finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
@@ -75,6 +76,13 @@ pub(super) fn pod(key: ObjectKey, value: &Value) -> Result<Pod, Problem> {
         addresses: addresses(&status)?,
         key,
     })
+}
+
+fn static_uid(value: &Value) -> Option<Box<str>> {
+    let annotations = value.get("metadata")?.get("annotations")?;
+    annotations.get("kubernetes.io/config.mirror")?;
+    let hash = annotations.get("kubernetes.io/config.hash")?.as_str()?;
+    (!hash.is_empty()).then(|| hash.into())
 }
 
 fn addresses(status: &Status) -> Result<Vec<std::net::IpAddr>, Problem> {

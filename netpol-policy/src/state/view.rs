@@ -1,6 +1,6 @@
 //! What there is to know of a [`ClusterState`], for people.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use netpol_common::{Direction, maps};
 
@@ -260,6 +260,15 @@ impl ClusterState {
     #[must_use]
     pub fn pod_at(&self, address: IpAddr) -> Option<&ObjectKey> {
         self.cluster.pod_at(address).map(|pod| &pod.key)
+    }
+
+    /// Another pod that the API shows with one of these addresses: other nodes may still take its
+    /// word for who sends from there. Pods of other nodes count while they are terminating.
+    #[must_use]
+    pub fn former_owner(&self, pod: &ObjectKey, addresses: &BTreeSet<IpAddr>) -> Option<ObjectKey> {
+        let mut others = self.cluster.shown_with(pod, addresses);
+        let former = others.find(|other| other.terminating || is_local(&self.scope, other));
+        former.map(|other| other.key.clone())
     }
 
     /// The pods that should be endpoints, as the objects stand, committed or not.
