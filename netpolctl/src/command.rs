@@ -1,10 +1,12 @@
 //! The subcommands, one file each: its arguments, its examples, what it shows.
 
-use netpol_api::Reply;
+use anyhow::Result;
+use netpol_api::{Call, Reply};
 
-use crate::agent::{Agent, AgentError};
-use crate::cli::Global;
+use crate::agent::AgentError;
+use crate::fleet::{Answers, Fleet};
 use crate::output::Format;
+use crate::way::Way;
 
 pub(crate) mod conntrack;
 pub(crate) mod endpoints;
@@ -15,40 +17,40 @@ pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod wait;
 
-/// What every subcommand is given.
-#[derive(Debug)]
+/// What every subcommand that asks agents is given.
 pub(crate) struct Context {
-    /// The agent, not yet asked.
-    pub(crate) agent: Agent,
+    /// The agents, not yet asked.
+    pub(crate) fleet: Fleet,
+    /// How they were found, to find them again.
+    pub(crate) way: Way,
     /// How to print.
     pub(crate) format: Format,
 }
 
 impl Context {
-    /// From the options that every subcommand has.
-    pub(crate) fn new(global: Global) -> Self {
-        Self {
-            agent: Agent::new(global.socket),
-            format: global.output,
-        }
+    /// The answers of all agents to one question.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        call: Call,
+        pick: fn(Reply) -> Option<T>,
+    ) -> Result<Answers<T>, AgentError> {
+        self.fleet.ask(call, pick).await
     }
 }
 
-/// The expected variant of a reply.
-macro_rules! expect_reply {
-    ($reply:expr, $variant:path) => {
-        match $reply {
-            $variant(data) => Ok(data),
-            _ => Err($crate::agent::AgentError::OtherAnswer),
+/// Picks what the expected variant of a reply carries.
+macro_rules! variant {
+    ($variant:path) => {
+        |reply| match reply {
+            $variant(data) => Some(data),
+            _ => None,
         }
     };
 }
-pub(crate) use expect_reply;
+pub(crate) use variant;
 
 /// A reply that carries nothing.
-fn expect_done(reply: &Reply) -> Result<(), AgentError> {
-    match reply {
-        Reply::Done => Ok(()),
-        _ => Err(AgentError::OtherAnswer),
-    }
+#[expect(clippy::needless_pass_by_value, reason = "one of those that pick")]
+fn done(reply: Reply) -> Option<()> {
+    matches!(reply, Reply::Done).then_some(())
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  done; evaluate: the connection is allowed
-  1  error; status: the node does not enforce; wait: time-out
+  1  error; a node does not answer; status: something is not enforced; wait: time-out
   2  the command line cannot be understood
   3  evaluate: the connection is denied";
 

@@ -80,6 +80,12 @@ pub(crate) fn note(text: &str) {
     anstream::eprintln!("{dim}{text}{dim:#}");
 }
 
+/// Says what is wrong beside the answer.
+pub(crate) fn warn(text: &str) {
+    let style = style::WARN;
+    anstream::eprintln!("{style}warning:{style:#} {text}");
+}
+
 fn document<T: Serialize + ?Sized>(format: Format, value: &T) -> Result<String> {
     Ok(match format {
         Format::Yaml => serde_norway::to_string(value)?,

@@ -2,9 +2,27 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use netpol_api::{Direction, ObjectName, Peer, RuleRef};
+use netpol_api::{Direction, EndpointState, ObjectName, Peer, RuleRef};
 
 use crate::output::Detail;
+use crate::output::table::{Cell, bad, good, warn};
+
+/// Whether an endpoint enforces its policies.
+pub(crate) fn state(state: &EndpointState) -> Cell {
+    match state {
+        EndpointState::Enforced => good("enforced"),
+        EndpointState::Pending { .. } => warn("pending"),
+        EndpointState::Closed { .. } => bad("closed"),
+    }
+}
+
+/// Why it does not.
+pub(crate) fn reason(state: &EndpointState) -> &str {
+    match state {
+        EndpointState::Enforced => "-",
+        EndpointState::Pending { reason } | EndpointState::Closed { reason } => reason,
+    }
+}
 
 /// What a verdict is attributed to, in one line.
 pub(crate) fn rule(rule: &RuleRef) -> String {

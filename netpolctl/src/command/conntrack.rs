@@ -4,10 +4,11 @@ use anyhow::Result;
 use clap::Args;
 use netpol_api::{Call, Connection, ConnectionState, Direction, Reply};
 
-use super::{Context, expect_reply};
+use super::{Context, variant};
 use crate::exit::Exit;
 use crate::filter::{NameArgument, Namespaces};
-use crate::output::table::{Cell, Column, Table, bad, cell};
+use crate::fleet::OnNode;
+use crate::output::table::{Cell, Column, Sheet, bad, cell};
 use crate::output::{self, Detail, time};
 use crate::wording;
 
@@ -33,78 +34,66 @@ pub(crate) struct Arguments {
     pod: Option<NameArgument>,
 }
 
-pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
     let Arguments { namespaces, pod } = arguments;
     let pod = pod.as_ref().map(|p| namespaces.resolve(p)).transpose()?;
-    let reply = context.agent.ask(Call::Conntrack)?;
-    let mut connections = expect_reply!(reply, Reply::Conntrack)?;
-    connections.retain(|connection| match &connection.pod {
+    let mut answers = context
+        .ask(Call::Conntrack, variant!(Reply::Conntrack))
+        .await?;
+    let mut connections = answers.take_rows();
+    connections.retain(|connection| match &connection.data.pod {
         Some(name) => namespaces.contain(name) && pod.as_ref().is_none_or(|p| p == name),
         None => pod.is_none() && !namespaces.is_one(),
     });
     connections.sort_by(|a, b| {
-        let key = |c: &Connection| {
-            (
-                c.pod.clone(),
-                c.ifindex,
-                c.direction,
-                c.remote,
-                c.local_port,
-            )
+        let key = |on: &OnNode<Connection>| {
+            let OnNode { node, data: c } = on;
+            let pod = (c.pod.clone(), node.clone(), c.ifindex, c.direction);
+            (pod, c.remote, c.local_port, c.remote_port)
         };
-        key(a).cmp(&key(b)).then(a.remote_port.cmp(&b.remote_port))
+        key(a).cmp(&key(b))
     });
     if connections.is_empty() {
-        output::note("No such connections.");
+        output::note("No such connections are tracked.");
     }
-    output::print(context.format, &connections, |detail| {
-        table(&connections, detail)
+    output::print(context.format, &answers.document(&connections), |detail| {
+        table(&connections, answers.is_cluster(), detail)
     })?;
-    Ok(Exit::Success)
+    Ok(answers.conclude(Exit::Success))
 }
 
-fn table(connections: &[Connection], detail: Detail) -> String {
-    let mut columns = vec![
-        Column::Text("NAMESPACE"),
-        Column::Text("POD"),
-        Column::Word("OPENED BY"),
-        Column::Word("PROTOCOL"),
-        Column::Number("PORT"),
-        Column::Text("PEER"),
-        Column::Word("STATE"),
-        Column::Number("IDLE"),
-    ];
-    if detail == Detail::Wide {
-        columns.extend([Column::Number("GENERATION"), Column::Text("RULE")]);
-    }
-    let mut table = Table::new(detail, &columns);
-    for connection in connections {
-        let (namespace, pod) = match &connection.pod {
-            Some(pod) => (pod.namespace.as_str(), pod.name.clone()),
-            None => ("-", format!("gone (interface {})", connection.ifindex)),
-        };
-        let mut row = vec![
-            cell(namespace),
-            cell(pod),
-            cell(match connection.direction {
+fn table(connections: &[OnNode<Connection>], cluster: bool, detail: Detail) -> String {
+    Sheet::<OnNode<Connection>>::new(detail)
+        .column_if(cluster, Column::Text("NODE"), |c| cell(c.node_name()))
+        .column(Column::Text("NAMESPACE"), |c| {
+            cell(c.data.pod.as_ref().map_or("-", |pod| &pod.namespace))
+        })
+        .column(Column::Text("POD"), |c| {
+            cell(match &c.data.pod {
+                Some(pod) => pod.name.clone(),
+                None => format!("gone (interface {})", c.data.ifindex),
+            })
+        })
+        .column(Column::Word("OPENED BY"), |c| {
+            cell(match c.data.direction {
                 Direction::Ingress => "peer",
                 Direction::Egress => "pod",
-            }),
-            cell(&connection.protocol),
-            cell(connection.local_port),
-            cell(wording::socket(connection.remote, connection.remote_port)),
-            state(connection.state),
-            cell(time::age(connection.idle_seconds)),
-        ];
-        if detail == Detail::Wide {
-            row.push(cell(connection.generation));
-            row.push(cell(
-                connection.rule.as_ref().map_or("-".into(), wording::rule),
-            ));
-        }
-        table.row(row);
-    }
-    table.finish()
+            })
+        })
+        .column(Column::Word("PROTOCOL"), |c| cell(&c.data.protocol))
+        .column(Column::Number("PORT"), |c| cell(c.data.local_port))
+        .column(Column::Text("PEER"), |c| {
+            cell(wording::socket(c.data.remote, c.data.remote_port))
+        })
+        .column(Column::Word("STATE"), |c| state(c.data.state))
+        .column(Column::Number("IDLE"), |c| {
+            cell(time::age(c.data.idle_seconds))
+        })
+        .wide(Column::Number("GENERATION"), |c| cell(c.data.generation))
+        .wide(Column::Text("RULE"), |c| {
+            cell(c.data.rule.as_ref().map_or("-".into(), wording::rule))
+        })
+        .of(connections)
 }
 
 fn state(state: ConnectionState) -> Cell {

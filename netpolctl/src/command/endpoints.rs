@@ -2,18 +2,19 @@
 
 use anyhow::Result;
 use clap::Args;
-use netpol_api::{Call, Endpoint, EndpointState, Isolation, Reply};
+use netpol_api::{Call, Endpoint, Isolation, Reply};
 
-use super::{Context, expect_reply};
+use super::{Context, variant};
 use crate::exit::Exit;
 use crate::filter::{NameArgument, Namespaces};
-use crate::output::table::{Column, Table, bad, cell, good, warn};
+use crate::fleet::OnNode;
+use crate::output::table::{Cell, Column, Sheet, cell};
 use crate::output::{self, Detail};
 use crate::wording;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  # every local pod
+  # every pod of the node, or of the cluster
   netpolctl endpoints
 
   # those of one namespace, with interfaces, generations and all policies
@@ -31,76 +32,66 @@ pub(crate) struct Arguments {
     pod: Option<NameArgument>,
 }
 
-pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
     let Arguments { namespaces, pod } = arguments;
     let pod = pod.as_ref().map(|p| namespaces.resolve(p)).transpose()?;
-    let reply = context.agent.ask(Call::Endpoints)?;
-    let mut endpoints = expect_reply!(reply, Reply::Endpoints)?;
-    endpoints.retain(|e| namespaces.contain(&e.pod) && pod.as_ref().is_none_or(|p| *p == e.pod));
-    endpoints.sort_by(|a, b| a.pod.cmp(&b.pod));
+    let mut answers = context
+        .ask(Call::Endpoints, variant!(Reply::Endpoints))
+        .await?;
+    let mut endpoints = answers.take_rows();
+    endpoints.retain(|e| {
+        namespaces.contain(&e.data.pod) && pod.as_ref().is_none_or(|p| *p == e.data.pod)
+    });
+    endpoints.sort_by(|a, b| (&a.data.pod, &a.node).cmp(&(&b.data.pod, &b.node)));
     if endpoints.is_empty() {
-        output::note("No such endpoints on this node.");
+        output::note(&format!("No such endpoints {}.", answers.place()));
     }
-    output::print(context.format, &endpoints, |detail| {
-        table(&endpoints, detail)
+    output::print(context.format, &answers.document(&endpoints), |detail| {
+        table(&endpoints, answers.is_cluster(), detail)
     })?;
-    Ok(Exit::Success)
+    Ok(answers.conclude(Exit::Success))
 }
 
-fn table(endpoints: &[Endpoint], detail: Detail) -> String {
-    let mut columns = vec![
-        Column::Text("NAMESPACE"),
-        Column::Text("POD"),
-        Column::Text("ADDRESSES"),
-        Column::Word("STATE"),
-        Column::Text("INGRESS"),
-        Column::Text("EGRESS"),
-    ];
-    if detail == Detail::Wide {
-        columns.extend([
-            Column::Word("INTERFACE"),
-            Column::Number("IFINDEX"),
-            Column::Number("GENERATION"),
-            Column::Text("REASON"),
-        ]);
-    }
-    let mut table = Table::new(detail, &columns);
-    for endpoint in endpoints {
-        let addresses: Vec<_> = endpoint.addresses.iter().map(ToString::to_string).collect();
-        let (state, reason) = match &endpoint.state {
-            EndpointState::Enforced => (good("enforced"), "-"),
-            EndpointState::Pending { reason } => (warn("pending"), reason.as_str()),
-            EndpointState::Closed { reason } => (bad("closed"), reason.as_str()),
-        };
-        let mut row = vec![
-            cell(&endpoint.pod.namespace),
-            cell(&endpoint.pod.name),
-            cell(match addresses.as_slice() {
-                [] => "none yet".to_owned(),
-                addresses => addresses.join(", "),
-            }),
-            state,
-            cell(isolation(&endpoint.ingress, detail)),
-            cell(isolation(&endpoint.egress, detail)),
-        ];
-        if detail == Detail::Wide {
-            row.extend([
-                cell(endpoint.interface.as_deref().unwrap_or("-")),
-                cell(endpoint.ifindex.map_or("-".to_owned(), |i| i.to_string())),
-                cell(endpoint.generation),
-                cell(reason),
-            ]);
-        }
-        table.row(row);
-    }
-    table.finish()
+fn table(endpoints: &[OnNode<Endpoint>], cluster: bool, detail: Detail) -> String {
+    let or_none = |text: Option<String>| cell(text.unwrap_or_else(|| "-".to_owned()));
+    Sheet::<OnNode<Endpoint>>::new(detail)
+        .column_if(cluster, Column::Text("NODE"), |e| cell(e.node_name()))
+        .column(Column::Text("NAMESPACE"), |e| cell(&e.data.pod.namespace))
+        .column(Column::Text("POD"), |e| cell(&e.data.pod.name))
+        .column(Column::Text("ADDRESSES"), |e| addresses(&e.data))
+        .column(Column::Word("STATE"), |e| wording::state(&e.data.state))
+        .column(Column::Text("INGRESS"), |e| {
+            isolation(&e.data.ingress, detail)
+        })
+        .column(Column::Text("EGRESS"), |e| {
+            isolation(&e.data.egress, detail)
+        })
+        .wide(Column::Word("INTERFACE"), |e| {
+            or_none(e.data.interface.clone())
+        })
+        .wide(Column::Number("IFINDEX"), |e| {
+            or_none(e.data.ifindex.map(|index| index.to_string()))
+        })
+        .wide(Column::Number("GENERATION"), |e| cell(e.data.generation))
+        .wide(Column::Text("REASON"), |e| {
+            cell(wording::reason(&e.data.state))
+        })
+        .of(endpoints)
+}
+
+fn addresses(endpoint: &Endpoint) -> Cell {
+    let addresses: Vec<_> = endpoint.addresses.iter().map(ToString::to_string).collect();
+    cell(match addresses.as_slice() {
+        [] => "none yet".to_owned(),
+        addresses => addresses.join(", "),
+    })
 }
 
 /// `open`, or the policies that isolate (they are of the pod's namespace, which stands before).
-fn isolation(isolation: &Isolation, detail: Detail) -> String {
-    if isolation.isolated {
+fn isolation(isolation: &Isolation, detail: Detail) -> Cell {
+    cell(if isolation.isolated {
         wording::bare_names(&isolation.policies, detail)
     } else {
         "open".to_owned()
-    }
+    })
 }

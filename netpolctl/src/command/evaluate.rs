@@ -11,12 +11,11 @@ use netpol_api::Verdict;
 
 use self::objects::Objects;
 use self::question::Families;
-use super::Context;
 use crate::exit::{Exit, UsageError};
 use crate::filter::NameArgument;
 use crate::offline::batch;
 use crate::offline::traffic::Traffic;
-use crate::output;
+use crate::output::{self, Format};
 
 mod objects;
 mod question;
@@ -102,7 +101,7 @@ pub(crate) struct Arguments {
     batch: bool,
 }
 
-pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
+pub(crate) fn run(format: Format, arguments: &Arguments) -> Result<Exit> {
     if arguments.batch {
         batch::run(io::stdin().lock(), io::stdout().lock())?;
         return Ok(Exit::Success);
@@ -122,9 +121,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
     };
     let probes = question::probes(&cluster, &objects, [&from, &to], traffic, families)?;
     let report = report::report(&mut cluster, &objects, &from, &to, &probes)?;
-    output::print(context.format, &report, |detail| {
-        text::text(&report, detail)
-    })?;
+    output::print(format, &report, |detail| text::text(&report, detail))?;
     Ok(match report.verdict {
         Verdict::Allow => Exit::Success,
         Verdict::Deny => Exit::Denied,

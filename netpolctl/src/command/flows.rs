@@ -1,15 +1,18 @@
 //! `netpolctl flows`
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use netpol_api::{Direction, Flow, ObjectName, Reply, Verdict};
+use netpol_api::{Call, Direction, Flow, ObjectName, Reply, Verdict};
 
 use self::line::Lines;
-use super::Context;
+use super::{Context, variant};
 use crate::agent::AgentError;
 use crate::exit::Exit;
 use crate::filter::{NameArgument, Namespaces};
-use crate::output;
+use crate::fleet::{Coming, Heard, Keep, OnNode, Unanswered};
+use crate::output::{self, Format};
 
 mod line;
 
@@ -24,8 +27,9 @@ Examples:
   # everything from and to one pod, as JSON lines
   netpolctl flows -f --pod payments/gateway -o json
 
-A flow is a new connection or a denied packet, told by the pod that judged it: one line for each end
-on this node. Times are UTC. -o json prints one object a line.";
+A flow is a new connection or a denied packet, told by the pod that judged it: one line for each end.
+Times are UTC. -o json prints one object a line; {\"unanswered\": ...} among them is a node that does
+not answer. Over a cluster -f goes on with a node whose agent was replaced.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -48,20 +52,97 @@ enum WantedVerdict {
     Deny,
 }
 
-pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
     let filter = Filter::new(arguments)?;
-    let mut lines = Lines::default();
-    for reply in context.agent.stream(arguments.follow)? {
-        let flow = match reply? {
-            Reply::Flow(flow) => flow,
-            Reply::Done => return Ok(Exit::Success),
-            _ => return Err(AgentError::OtherAnswer.into()),
-        };
-        if filter.shows(&flow) {
-            output::print_next(context.format, &flow, |detail| lines.next(&flow, detail))?;
+    let follow = arguments.follow;
+    let cluster = context.fleet.cluster().is_some();
+    let keep = if follow && cluster {
+        Keep::Asking
+    } else {
+        Keep::No
+    };
+    let mut heard = context.fleet.listen(&Call::Flows { follow }, follow, keep);
+    let mut printer = Printer::new(context, follow);
+    while let Some(Heard { node, what }) = heard.recv().await {
+        match what {
+            Ok(Coming::Reply(reply)) => {
+                let Some(flow) = variant!(Reply::Flow)(*reply) else {
+                    return Err(AgentError::OtherAnswer.into());
+                };
+                if filter.shows(&flow) {
+                    printer.take(OnNode { node, data: *flow })?;
+                }
+            }
+            Ok(Coming::End) => {}
+            Err(error) if cluster => printer.unanswered(node, error.sentence())?,
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(AgentError::FlowsEnded.into())
+    printer.finish()
+}
+
+/// Prints flows: those that come as they come, those of the past in the order of time.
+struct Printer {
+    format: Format,
+    lines: Lines,
+    follow: bool,
+    past: Vec<OnNode<Flow>>,
+    missing: BTreeSet<Unanswered>,
+}
+
+impl Printer {
+    fn new(context: &Context, follow: bool) -> Self {
+        Self {
+            format: context.format,
+            lines: Lines::new(context.fleet.cluster().is_some()),
+            follow,
+            past: Vec::new(),
+            missing: BTreeSet::new(),
+        }
+    }
+
+    fn take(&mut self, flow: OnNode<Flow>) -> Result<()> {
+        if !self.follow {
+            self.past.push(flow);
+            return Ok(());
+        }
+        // Its agent is back: should it go again, that is said again.
+        self.missing
+            .retain(|gone| Some(&gone.node) != flow.node.as_ref());
+        self.print(&flow)
+    }
+
+    fn print(&mut self, flow: &OnNode<Flow>) -> Result<()> {
+        let Self { format, lines, .. } = self;
+        output::print_next(*format, flow, |detail| lines.next(flow, detail))
+    }
+
+    /// A node whose flows are missing: said once, to people and to machines.
+    fn unanswered(&mut self, node: Option<String>, reason: String) -> Result<()> {
+        let node = node.unwrap_or_default();
+        let gone = Unanswered { node, reason };
+        if self.missing.insert(gone.clone()) {
+            let Unanswered { node, reason } = &gone;
+            output::warn(&format!("no flows of node {node}: {reason}"));
+            if self.format.detail().is_none() {
+                let unanswered = serde_json::json!({ "unanswered": gone });
+                output::print_next(self.format, &unanswered, |_| String::new())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Exit> {
+        let mut past = std::mem::take(&mut self.past);
+        past.sort_by(|a, b| a.data.time.total_cmp(&b.data.time));
+        for flow in &past {
+            self.print(flow)?;
+        }
+        Ok(match self.missing.is_empty() {
+            true => Exit::Success,
+            false => Exit::Failure,
+        })
+    }
 }
 
 /// Which flows are shown.

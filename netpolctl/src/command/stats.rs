@@ -2,19 +2,24 @@
 
 use std::io::IsTerminal;
 use std::num::NonZeroU64;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
 use netpol_api::{Call, CounterRow, ObjectName, Reply, RuleRef};
+use tokio::time::sleep;
 
-use self::rates::Previous;
-use super::{Context, expect_done, expect_reply};
+use self::merge::Row;
+use self::rates::{Previous, Rates};
+use self::table::Columns;
+use super::{Context, done, variant};
+use crate::agent::AgentError;
 use crate::exit::Exit;
 use crate::filter::{NameArgument, Namespaces};
+use crate::fleet::{Answers, Fleet, OnNode};
 use crate::output::{self, Format, time, units};
 
+mod merge;
 mod rates;
 mod table;
 
@@ -32,7 +37,7 @@ Examples:
   # count from now on: try something, then look
   netpolctl stats --reset-baseline
 
-Counts are of the rule, all pods it applies to together. A `deny` row counts what no rule of the
+Counts are of the rule, all pods it applies to together, on all nodes that were asked. A `deny` row counts what no rule of the
 policies in it allowed. `-o wide` ends with exemptions and with drops that are no policy's.";
 
 #[derive(Debug, Args)]
@@ -55,72 +60,106 @@ pub(crate) struct Arguments {
     /// Stop after so many looks
     #[arg(long, requires = "watch", value_name = "N")]
     count: Option<NonZeroU64>,
+    /// A row for each node that counts, rather than the sum of all
+    #[arg(long)]
+    per_node: bool,
     /// Count from now on: later `stats` show differences from this moment
     #[arg(long, conflicts_with_all = ["watch", "policy", "pod", "namespace", "all_namespaces"])]
     reset_baseline: bool,
 }
 
-pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
     if arguments.reset_baseline {
-        expect_done(&context.agent.ask(Call::ResetBaseline)?)?;
+        let answers = context.ask(Call::ResetBaseline, done).await?;
         output::note("Counters are shown as differences from now on.");
-        return Ok(Exit::Success);
+        return Ok(answers.conclude(Exit::Success));
     }
     let filter = Filter::new(arguments)?;
     if arguments.watch {
-        return watch(context, arguments, &filter);
+        return watch(context, arguments, &filter).await;
     }
-    let rows = ask(context, &filter)?;
+    let (answers, counters) = ask(&context.fleet, &filter).await?;
+    let rows = rows(counters, None, arguments.per_node);
     if rows.is_empty() {
-        output::note("No such rules are in force on this node.");
+        output::note(&format!("No such rules are in force {}.", answers.place()));
     }
-    output::print(context.format, &rows, |detail| table::text(&rows, detail))?;
+    let columns = Columns {
+        node: arguments.per_node,
+        rates: false,
+    };
+    output::print(context.format, &answers.document(&rows), |detail| {
+        table::text(&rows, columns, detail)
+    })?;
     if context.format == Format::Table {
         note_unattributed(&rows);
     }
-    Ok(Exit::Success)
+    Ok(answers.conclude(Exit::Success))
 }
 
-fn ask(context: &Context, filter: &Filter) -> Result<Vec<CounterRow>> {
-    let reply = context.agent.ask(Call::Stats)?;
-    let mut rows = expect_reply!(reply, Reply::Stats)?;
-    rows.retain(|row| filter.shows(row));
-    rows.sort_by_cached_key(table::order);
-    Ok(rows)
+type Counters = Vec<OnNode<CounterRow>>;
+
+async fn ask(
+    fleet: &Fleet,
+    filter: &Filter,
+) -> Result<(Answers<Vec<CounterRow>>, Counters), AgentError> {
+    let mut answers = fleet.ask(Call::Stats, variant!(Reply::Stats)).await?;
+    let mut counters = answers.take_rows();
+    counters.retain(|on| filter.shows(&on.data));
+    Ok((answers, counters))
 }
 
-fn watch(context: &Context, arguments: &Arguments, filter: &Filter) -> Result<Exit> {
+/// In the order of the table.
+fn rows(counters: Counters, rates: Option<Vec<Rates>>, per_node: bool) -> Vec<Row> {
+    let mut rows = merge::merge(counters, rates, per_node);
+    rows.sort_by_cached_key(|row| (table::order(&row.counter), row.node.clone()));
+    rows
+}
+
+async fn watch(context: &Context, arguments: &Arguments, filter: &Filter) -> Result<Exit> {
     let clears = std::io::stdout().is_terminal() && context.format.detail().is_some();
+    let columns = Columns {
+        node: arguments.per_node,
+        rates: true,
+    };
     let mut previous: Option<Previous> = None;
+    let mut found = None;
+    let mut exit = Exit::Success;
     let mut looks = 0;
     loop {
         let asked = Instant::now();
-        let rows = ask(context, filter)?;
-        let rated = rates::rate(&rows, previous.as_ref(), asked);
+        let fleet = found.as_ref().unwrap_or(&context.fleet);
+        let (answers, counters) = ask(fleet, filter).await?;
+        let rates = rates::rate(&counters, previous.as_ref(), asked);
+        previous = Some(Previous::new(&counters, asked));
+        let rows = rows(counters, Some(rates), arguments.per_node);
         let sample = rates::Sample {
             time: time::now(),
-            rows: &rated,
+            rows: &rows,
+            unanswered: answers.unanswered(),
         };
         output::print_next(context.format, &sample, |detail| {
             let clear = if clears { "\x1b[H\x1b[2J" } else { "" };
             let stamp = time::stamp_precise(sample.time);
-            let table = table::rated_text(&rated, detail);
+            let table = table::text(&rows, columns, detail);
             format!("{clear}{stamp}\n{table}\n")
         })?;
-        previous = Some(Previous::new(&rows, asked));
+        exit = answers.conclude(exit);
         looks += 1;
         if arguments.count.is_some_and(|count| looks >= count.get()) {
-            return Ok(Exit::Success);
+            return Ok(exit);
         }
-        thread::sleep(arguments.interval.saturating_sub(asked.elapsed()));
+        sleep(arguments.interval.saturating_sub(asked.elapsed())).await;
+        if !answers.unanswered().is_empty() {
+            // An agent that was replaced is another pod.
+            found = Some(Fleet::open(&context.way).await?);
+        }
     }
 }
 
 /// Drops that are no policy's do not fit the short table, yet must not be overlooked.
-fn note_unattributed(rows: &[CounterRow]) {
-    let drops = rows
-        .iter()
-        .filter(|r| matches!(r.rule, RuleRef::Drop { .. }));
+fn note_unattributed(rows: &[Row]) {
+    let counters = rows.iter().map(|row| &row.counter);
+    let drops = counters.filter(|r| matches!(r.rule, RuleRef::Drop { .. }));
     let packets = drops.map(|r| r.packets).sum();
     if packets > 0 {
         let packets = units::count(packets, "packet was", "packets were");

@@ -3,37 +3,53 @@
 use anyhow::Result;
 use netpol_api::{Call, EndpointState, Reply, Status};
 
-use super::{Context, expect_reply};
+use super::{Context, variant};
 use crate::exit::Exit;
 use crate::output;
 
+mod cluster;
 mod report;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  # one sentence first: does this node enforce? then what is wrong, if anything is
+  # one sentence first: is everything enforced? then what is wrong, if anything is
   netpolctl status
 
   # with every endpoint and every table
   netpolctl status -o wide
 
   # in a script
-  netpolctl status > /dev/null || echo 'this node does not enforce its policies'
+  netpolctl status > /dev/null || echo 'some policies are not enforced'
 
-Exit code 0 when every local pod enforces the policies, 1 when not.";
+Exit code 0 when every pod of every node enforces its policies; 1 when not, or when a node does not
+answer.";
 
-pub(crate) fn run(context: &Context) -> Result<Exit> {
-    let reply = context.agent.ask(Call::Status)?;
-    let mut status = expect_reply!(reply, Reply::Status)?;
-    status.endpoints.sort_by(|a, b| a.pod.cmp(&b.pod));
-    output::print(context.format, &status, |detail| {
-        report::text(&status, detail)
-    })?;
-    Ok(if status.enforcing {
+pub(crate) async fn run(context: &Context) -> Result<Exit> {
+    let mut answers = context.ask(Call::Status, variant!(Reply::Status)).await?;
+    for status in &mut answers.answered {
+        status.data.endpoints.sort_by(|a, b| a.pod.cmp(&b.pod));
+    }
+    let all = answers.answered.iter().all(|status| status.data.enforcing);
+    let enforcing = all && answers.unanswered().is_empty();
+    match answers.answered.as_slice() {
+        [one] if !answers.is_cluster() => {
+            let status = &one.data;
+            output::print(context.format, status, |detail| {
+                report::text(status, detail)
+            })?;
+        }
+        _ => {
+            let overview = cluster::Overview::new(enforcing, &answers);
+            output::print(context.format, &overview, |detail| {
+                cluster::text(&overview, detail)
+            })?;
+        }
+    }
+    Ok(answers.conclude(if enforcing {
         Exit::Success
     } else {
         Exit::Failure
-    })
+    }))
 }
 
 /// How many endpoints are in which state.

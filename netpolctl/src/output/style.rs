@@ -6,6 +6,8 @@ use anstyle::{AnsiColor, Style};
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 /// Needs attention.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
+/// May need attention.
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default();
 /// A heading.
 pub(crate) const BOLD: Style = Style::new().bold();
 /// Beside the point.

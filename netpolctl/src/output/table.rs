@@ -34,6 +34,64 @@ pub(crate) struct Table {
     rows: Vec<Vec<Cell>>,
 }
 
+/// What a column shows of a row.
+type CellOf<'a, T> = Box<dyn Fn(&T) -> Cell + 'a>;
+
+/// A table by its columns: what each is called stands beside what it shows of a row.
+pub(crate) struct Sheet<'a, T> {
+    detail: Detail,
+    columns: Vec<Column>,
+    cells: Vec<CellOf<'a, T>>,
+}
+
+impl<'a, T> Sheet<'a, T> {
+    /// Without columns.
+    pub(crate) fn new(detail: Detail) -> Self {
+        Self {
+            detail,
+            columns: Vec::new(),
+            cells: Vec::new(),
+        }
+    }
+
+    /// One more column.
+    pub(crate) fn column(self, column: Column, cell: impl Fn(&T) -> Cell + 'a) -> Self {
+        self.column_if(true, column, cell)
+    }
+
+    /// One more column where everything is wanted.
+    pub(crate) fn wide(self, column: Column, cell: impl Fn(&T) -> Cell + 'a) -> Self {
+        let wanted = self.detail == Detail::Wide;
+        self.column_if(wanted, column, cell)
+    }
+
+    /// One more column, on a condition.
+    pub(crate) fn column_if(
+        mut self,
+        wanted: bool,
+        column: Column,
+        cell: impl Fn(&T) -> Cell + 'a,
+    ) -> Self {
+        if wanted {
+            self.columns.push(column);
+            self.cells.push(Box::new(cell));
+        }
+        self
+    }
+
+    /// The table of these rows; empty when there is none.
+    pub(crate) fn of<'r>(&self, rows: impl IntoIterator<Item = &'r T>) -> String
+    where
+        T: 'r,
+    {
+        let mut table = Table::new(self.detail, &self.columns);
+        for row in rows {
+            table.row(self.cells.iter().map(|cell| cell(row)).collect());
+        }
+        table.finish()
+    }
+}
+
 /// A cell.
 #[derive(Debug)]
 pub(crate) struct Cell {

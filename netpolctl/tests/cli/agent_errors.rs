@@ -15,7 +15,8 @@ fn no_socket_names_the_command_that_makes_one() {
     assert_eq!(
         error,
         "error: no agent at /nowhere/agent.sock: there is no such socket. Start `netpol-agent run` \
-         on this node, or name the agent's socket with --socket or NETPOL_SOCKET\n"
+         on this node, or name the agent's socket with --socket or NETPOL_SOCKET, or a cluster with \
+         --kubeconfig\n"
     );
 }
 

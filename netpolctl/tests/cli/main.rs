@@ -3,6 +3,7 @@
 
 mod agent_errors;
 mod batch;
+mod cluster_errors;
 mod evaluate;
 mod fake_agent;
 mod generator;

@@ -3,6 +3,7 @@
 use netpol_api::{Flow, RuleRef, Verdict};
 
 use super::from_to;
+use crate::fleet::OnNode;
 use crate::output::style::{BAD, BOLD, GOOD, paint};
 use crate::output::{Detail, table, time, wrap};
 use crate::wording;
@@ -10,7 +11,10 @@ use crate::wording;
 /// The lines so far.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
+    /// Lines start with the node's name.
+    has_nodes: bool,
     started: bool,
+    node: Width<8>,
     from: Width<20>,
     to: Width<20>,
     port: Width<9>,
@@ -28,8 +32,17 @@ impl<const LEAST: usize> Width<LEAST> {
 }
 
 impl Lines {
+    /// No line yet; with `has_nodes` each says which node's agent tells of it.
+    pub(super) fn new(has_nodes: bool) -> Self {
+        Self {
+            has_nodes,
+            ..Self::default()
+        }
+    }
+
     /// The next line, and the heading before the first.
-    pub(super) fn next(&mut self, flow: &Flow, detail: Detail) -> String {
+    pub(super) fn next(&mut self, on: &OnNode<Flow>, detail: Detail) -> String {
+        let flow = &on.data;
         let (from, to) = from_to(flow);
         let (mut from, to) = (wording::peer(from, detail), wording::peer(to, detail));
         if detail == Detail::Wide && flow.source_port != 0 {
@@ -42,11 +55,19 @@ impl Lines {
             Detail::Table => time::clock(flow.time),
             Detail::Wide => time::stamp_precise(flow.time),
         };
+        let mut left = time.len() + 7 + from_width + to_width + port_width + 5 * 2;
+        let (mut node, mut node_heading) = (String::new(), String::new());
+        if self.has_nodes {
+            let width = self.node.fit(on.node_name());
+            node = format!("{:width$}  ", on.node_name());
+            node_heading = format!("{:width$}  ", "NODE");
+            left += width + 2;
+        }
         let mut text = String::new();
         if !self.started {
             self.started = true;
             let heading = format!(
-                "{:time_width$}  {:7}  {:from_width$}  {:to_width$}  {:port_width$}  RULE",
+                "{node_heading}{:time_width$}  {:7}  {:from_width$}  {:to_width$}  {:port_width$}  RULE",
                 "TIME",
                 "VERDICT",
                 "FROM",
@@ -61,13 +82,12 @@ impl Lines {
             Verdict::Deny => BAD,
         };
         let verdict = paint(style, format!("{:7}", flow.verdict));
-        let left = time.len() + 7 + from_width + to_width + port_width + 5 * 2;
         let rule = match detail {
             Detail::Table => hanging(&short_rule(flow), left),
             Detail::Wide => wide_rule(flow),
         };
         text + &format!(
-            "{time}  {verdict}  {from:from_width$}  {to:to_width$}  {port:port_width$}  {rule}\n"
+            "{node}{time}  {verdict}  {from:from_width$}  {to:to_width$}  {port:port_width$}  {rule}\n"
         )
     }
 }

@@ -2,8 +2,8 @@
 
 use netpol_api::{CounterRow, RuleRef, Verdict};
 
-use super::rates::RatedRow;
-use crate::output::table::{Cell, Column, Table, bad, cell, good};
+use super::merge::Row;
+use crate::output::table::{Column, Sheet, bad, cell, good};
 use crate::output::{Detail, units};
 use crate::wording;
 
@@ -22,82 +22,57 @@ pub(super) fn order(row: &CounterRow) -> (u8, String, u8, RuleRef) {
     (last, namespace, kind, row.rule.clone())
 }
 
-/// The table of one look.
-pub(super) fn text(rows: &[CounterRow], detail: Detail) -> String {
-    let mut table = Table::new(detail, &columns(detail, false));
-    for row in rows.iter().filter(|r| shown(r, detail)) {
-        table.row(cells(row, detail, None));
-    }
-    table.finish()
+/// Which columns there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Columns {
+    pub(super) node: bool,
+    pub(super) rates: bool,
 }
 
-/// The table of one look of many.
-pub(super) fn rated_text(rows: &[RatedRow<'_>], detail: Detail) -> String {
-    let mut table = Table::new(detail, &columns(detail, true));
-    for row in rows.iter().filter(|r| shown(r.row, detail)) {
-        table.row(cells(row.row, detail, Some(row)));
-    }
-    table.finish()
+/// The table of one look.
+pub(super) fn text(rows: &[Row], columns: Columns, detail: Detail) -> String {
+    let bytes = |bytes: u64| match detail {
+        Detail::Table => units::bytes(bytes as f64),
+        Detail::Wide => bytes.to_string(),
+    };
+    let place = |row: &Row| Place::of(&row.counter.rule, detail);
+    let rate = |rate: Option<f64>, text: fn(f64) -> String| {
+        cell(rate.map_or_else(|| "-".to_owned(), text))
+    };
+    Sheet::<Row>::new(detail)
+        .column_if(columns.node, Column::Text("NODE"), |row| {
+            cell(row.node.as_deref().unwrap_or("-"))
+        })
+        .column(Column::Text("NAMESPACE"), |row| cell(place(row).namespace))
+        .column(Column::Text("POLICY"), |row| cell(place(row).policy))
+        .column(Column::Word("RULE"), |row| cell(place(row).rule))
+        .column(Column::Word("VERDICT"), |row| match row.counter.verdict {
+            Verdict::Allow => good("allow"),
+            Verdict::Deny => bad("deny"),
+        })
+        .column(Column::Number("PACKETS"), |row| cell(row.counter.packets))
+        .column(Column::Number("BYTES"), |row| {
+            cell(bytes(row.counter.bytes))
+        })
+        .column_if(columns.rates, Column::Number("PACKETS/S"), |row| {
+            rate(row.rates.and_then(|r| r.packets_per_second), units::rate)
+        })
+        .column_if(columns.rates, Column::Number("BYTES/S"), |row| {
+            rate(row.rates.and_then(|r| r.bytes_per_second), units::bytes)
+        })
+        .column(Column::Text("SAYS"), |row| cell(place(row).says))
+        .wide(Column::Text("PODS"), |row| {
+            cell(match row.counter.pods.as_slice() {
+                [] => "-".to_owned(),
+                pods => wording::names(pods, Detail::Wide),
+            })
+        })
+        .of(rows.iter().filter(|row| shown(&row.counter, detail)))
 }
 
 fn shown(row: &CounterRow, detail: Detail) -> bool {
     let owned = !matches!(row.rule, RuleRef::Exemption { .. } | RuleRef::Drop { .. });
     owned || detail == Detail::Wide
-}
-
-fn columns(detail: Detail, rates: bool) -> Vec<Column> {
-    let mut columns = vec![
-        Column::Text("NAMESPACE"),
-        Column::Text("POLICY"),
-        Column::Word("RULE"),
-        Column::Word("VERDICT"),
-        Column::Number("PACKETS"),
-        Column::Number("BYTES"),
-    ];
-    if rates {
-        columns.extend([Column::Number("PACKETS/S"), Column::Number("BYTES/S")]);
-    }
-    columns.push(Column::Text("SAYS"));
-    if detail == Detail::Wide {
-        columns.push(Column::Text("PODS"));
-    }
-    columns
-}
-
-fn cells(row: &CounterRow, detail: Detail, rates: Option<&RatedRow<'_>>) -> Vec<Cell> {
-    let place = Place::of(&row.rule, detail);
-    let bytes = match detail {
-        Detail::Table => units::bytes(row.bytes as f64),
-        Detail::Wide => row.bytes.to_string(),
-    };
-    let mut cells = vec![
-        cell(place.namespace),
-        cell(place.policy),
-        cell(place.rule),
-        match row.verdict {
-            Verdict::Allow => good("allow"),
-            Verdict::Deny => bad("deny"),
-        },
-        cell(row.packets),
-        cell(bytes),
-    ];
-    if let Some(rates) = rates {
-        let unknown = || "-".to_owned();
-        cells.push(cell(
-            rates.packets_per_second.map_or_else(unknown, units::rate),
-        ));
-        cells.push(cell(
-            rates.bytes_per_second.map_or_else(unknown, units::bytes),
-        ));
-    }
-    cells.push(cell(place.says));
-    if detail == Detail::Wide {
-        cells.push(cell(match row.pods.as_slice() {
-            [] => "-".to_owned(),
-            pods => wording::names(pods, Detail::Wide),
-        }));
-    }
-    cells
 }
 
 /// The columns that say what was counted.

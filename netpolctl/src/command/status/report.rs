@@ -1,6 +1,6 @@
 //! The status as text: the verdict, then facts, then whatever is wrong.
 
-use netpol_api::{EndpointState, Hook, Status};
+use netpol_api::{EndpointState, Hook, Status, TableFill};
 
 use super::Tally;
 use crate::output::style::{BAD, BOLD, GOOD, paint};
@@ -13,18 +13,27 @@ mod source;
 const NEARLY_FULL: u64 = 80;
 
 pub(super) fn text(status: &Status, detail: Detail) -> String {
-    let mut text = sentence(status) + "\n\n" + &facts(status);
+    sentence(status) + "\n\n" + &facts(status) + &sections(status, detail, |_| true)
+}
+
+/// What is wrong, and with everything wanted the rest; `tables` says which are shown.
+pub(super) fn sections(
+    status: &Status,
+    detail: Detail,
+    tables_shown: fn(&TableFill) -> bool,
+) -> String {
+    let mut text = String::new();
     section(&mut text, "Watches", &source::watches(status, detail));
     section(&mut text, "Endpoints", &endpoints(status, detail));
     section(&mut text, "Invalid objects", &invalid(status));
-    section(&mut text, "Tables", &tables(status, detail));
+    section(&mut text, "Tables", &tables(status, detail, tables_shown));
     section(&mut text, "Drops that are no policy's", &drops(status));
     section(&mut text, "Losses", &losses(status));
     text
 }
 
 /// The answer to the question that people come with.
-fn sentence(status: &Status) -> String {
+pub(super) fn sentence(status: &Status) -> String {
     let tally = Tally::of(status);
     let total = status.endpoints.len() as u64;
     let pods = units::count(total, "local pod", "local pods");
@@ -65,11 +74,16 @@ fn sentence(status: &Status) -> String {
     format!("{}: {why}.", paint(BAD, "NOT ENFORCING"))
 }
 
-fn facts(status: &Status) -> String {
-    let hook = match status.hook {
+/// How the programs are attached.
+pub(super) fn hook(status: &Status) -> &'static str {
+    match status.hook {
         Hook::Tcx => "TCX",
         Hook::Clsact => "clsact",
-    };
+    }
+}
+
+fn facts(status: &Status) -> String {
+    let hook = hook(status);
     let Status {
         version,
         abi,
@@ -139,7 +153,12 @@ fn invalid(status: &Status) -> String {
     text
 }
 
-fn tables(status: &Status, detail: Detail) -> String {
+/// Whether a table deserves a look.
+pub(super) fn is_nearly_full(fill: &TableFill) -> bool {
+    fill.used.saturating_mul(100) / fill.capacity.max(1) >= NEARLY_FULL
+}
+
+fn tables(status: &Status, detail: Detail, shown: fn(&TableFill) -> bool) -> String {
     let columns = [
         Column::Word("TABLE"),
         Column::Number("USED"),
@@ -147,7 +166,7 @@ fn tables(status: &Status, detail: Detail) -> String {
         Column::Number("FILL"),
     ];
     let mut table = Table::new(detail, &columns);
-    for fill in &status.tables {
+    for fill in status.tables.iter().filter(|fill| shown(fill)) {
         let percent = units::percent(fill.used, fill.capacity);
         let percent = match fill.used.saturating_mul(100) / fill.capacity.max(1) {
             0..NEARLY_FULL => cell(percent),
