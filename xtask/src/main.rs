@@ -6,10 +6,12 @@
 mod apt_root;
 mod arrows;
 mod build;
+mod cluster;
 mod demo;
 mod deploy;
 mod fuzz;
 mod image;
+mod kubernetes;
 mod lint;
 mod process;
 mod progress;
@@ -27,6 +29,7 @@ use crate::workspace::Workspace;
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask demo                  five scenarios with real packets, on this machine
+  cargo xtask cluster up            a real Kubernetes cluster, on this machine
   cargo xtask test                  everything that CI runs
   cargo xtask vm --kernel 5.10      the packet tests on the oldest supported kernel
   cargo xtask image                 the container image, as an archive
@@ -44,6 +47,7 @@ struct Cli {
 enum Task {
     Setup(setup::Args),
     Demo(demo::Args),
+    Cluster(cluster::Args),
     #[command(visible_alias = "ci")]
     Test(test::Args),
     Lint(lint::Args),
@@ -69,6 +73,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.task {
         Task::Setup(args) => setup::run(args, &workspace),
         Task::Demo(args) => demo::run(args, &workspace),
+        Task::Cluster(args) => cluster::run(args, &workspace),
         Task::Test(args) => test::run(args, &workspace),
         Task::Lint(args) => lint::run(args, &workspace),
         Task::Arrows(_) => arrows::run(&workspace),

@@ -14,7 +14,8 @@ use packages::Need;
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask setup          what building, testing and the demo need
-  cargo xtask setup --vm     also what booting other kernels needs (QEMU, busybox)";
+  cargo xtask setup --vm     also what booting other kernels needs (QEMU, busybox)
+  cargo xtask setup --cluster  also what a cluster needs (etcd, containerd)";
 
 /// Install what is missing on this machine (Debian 12 or 13; elsewhere it says what to install by hand).
 #[derive(clap::Args)]
@@ -23,6 +24,9 @@ pub(crate) struct Args {
     /// Also install what `cargo xtask vm` needs.
     #[arg(long)]
     vm: bool,
+    /// Also install what `cargo xtask cluster` needs, but for Kubernetes itself.
+    #[arg(long)]
+    cluster: bool,
 }
 
 /// A part of the machine's equipment.
@@ -38,6 +42,8 @@ pub(crate) enum Part {
     Network,
     /// Virtual machines.
     Vm,
+    /// What a cluster is made of beside Kubernetes itself.
+    Cluster,
 }
 
 /// What building anything that holds the BPF programs needs.
@@ -69,6 +75,29 @@ const VM: &[Need] = &[
     Need::program("xz", "xz-utils", "unpacks kernel modules"),
 ];
 
+const CLUSTER: &[Need] = &[
+    Need::program("etcd", "etcd-server", "keeps what the API server knows"),
+    Need::program("containerd", "containerd", "runs pods"),
+    Need::program("ctr", "containerd", "loads images"),
+    Need::program("runc", "runc", "starts containers"),
+    Need::program(
+        "iptables",
+        "iptables",
+        "is what kube-proxy writes Services with",
+    ),
+    Need::program("ipset", "ipset", "is what kube-proxy writes addresses with"),
+    Need::program(
+        "conntrack",
+        "conntrack",
+        "lets kube-proxy forget connections",
+    ),
+    Need::file(
+        "/bin/busybox",
+        "busybox-static",
+        "is the shell of test images",
+    ),
+];
+
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode> {
     let mut parts = vec![
         Part::Components,
@@ -78,6 +107,9 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode
     ];
     if args.vm {
         parts.push(Part::Vm);
+    }
+    if args.cluster {
+        parts.push(Part::Cluster);
     }
     ensure(workspace, &parts)?;
     println!("setup: everything is there");
@@ -93,6 +125,7 @@ pub(crate) fn ensure(workspace: &Workspace, parts: &[Part]) -> anyhow::Result<()
             Part::CargoDeny => rust::ensure_cargo_deny(workspace)?,
             Part::Network => packages::ensure(workspace, NETWORK)?,
             Part::Vm => packages::ensure(workspace, VM)?,
+            Part::Cluster => packages::ensure(workspace, CLUSTER)?,
         }
     }
     Ok(())

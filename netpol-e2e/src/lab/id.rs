@@ -5,53 +5,30 @@
 //! left behind.
 
 use std::{
-    fmt, fs,
+    fmt,
     sync::atomic::{AtomicU32, Ordering},
 };
+
+use crate::process::Process;
 
 /// Start of every network namespace name of a lab.
 const PREFIX: &str = "np";
 
-/// The process that owns a lab: a process id alone is reused, together with the start time it is
-/// not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Owner {
-    pid: u32,
-    /// Clock ticks after boot, field 22 of `/proc/PID/stat`.
-    started: u64,
-}
-
-impl Owner {
-    /// This process.
-    pub(super) fn current() -> Self {
-        let pid = std::process::id();
-        Self {
-            pid,
-            started: start_time(pid).unwrap_or_default(),
-        }
-    }
-
-    /// Whether the process still runs.
-    pub(super) fn is_alive(self) -> bool {
-        start_time(self.pid) == Some(self.started)
-    }
-
-    /// The owner named in a name made by [`LabId`]; `None` for a name that is not a lab's.
-    pub(super) fn of(name: &str) -> Option<Self> {
-        let mut fields = name.strip_prefix(PREFIX)?.strip_prefix('-')?.split('-');
-        let owner = Self {
-            pid: fields.next()?.parse().ok()?,
-            started: fields.next()?.parse().ok()?,
-        };
-        fields.next()?.parse::<u32>().ok()?;
-        Some(owner)
-    }
+/// The owner named in a name made by [`LabId`]; `None` for a name that is not a lab's.
+pub(super) fn owner_of(name: &str) -> Option<Process> {
+    let mut fields = name.strip_prefix(PREFIX)?.strip_prefix('-')?.split('-');
+    let owner = Process {
+        pid: fields.next()?.parse().ok()?,
+        started: fields.next()?.parse().ok()?,
+    };
+    fields.next()?.parse::<u32>().ok()?;
+    Some(owner)
 }
 
 /// One lab of one owner. Displayed as `np-PID-START-N`, the start of the names of all it owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LabId {
-    owner: Owner,
+    owner: Process,
     number: u32,
 }
 
@@ -60,7 +37,7 @@ impl LabId {
     pub fn fresh() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Self {
-            owner: Owner::current(),
+            owner: Process::current(),
             number: NEXT.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -87,20 +64,6 @@ impl fmt::Display for LabId {
     }
 }
 
-/// Start time of a process, `None` if there is none of that id (or only a zombie).
-fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the command in parentheses and may hold anything, parentheses and spaces
-    // included.
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split(' ');
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,25 +72,18 @@ mod tests {
     fn names_lead_back_to_a_living_owner() {
         let id = LabId::fresh();
         let name = id.netns("payments/gateway");
-        assert_eq!(Owner::of(&name), Some(Owner::current()));
-        assert_eq!(Owner::of(&id.to_string()), Some(Owner::current()));
-        assert!(Owner::current().is_alive());
+        assert_eq!(owner_of(&name), Some(Process::current()));
+        assert_eq!(owner_of(&id.to_string()), Some(Process::current()));
+        assert!(Process::current().is_alive());
         assert!(id.owns(&name) && id.owns(&id.to_string()));
     }
 
     #[test]
     fn lab_1_does_not_own_what_lab_10_made() {
-        let owner = Owner::current();
+        let owner = Process::current();
         let one = LabId { owner, number: 1 };
         let ten = LabId { owner, number: 10 };
         assert!(!one.owns(&ten.netns("node")));
-    }
-
-    #[test]
-    fn a_reused_process_id_is_another_owner() {
-        let mut owner = Owner::current();
-        owner.started += 1;
-        assert!(!owner.is_alive());
     }
 
     #[test]
@@ -141,7 +97,7 @@ mod tests {
             "cni-1234",
             "npx-1-2-3",
         ] {
-            assert_eq!(Owner::of(name), None, "{name}");
+            assert_eq!(owner_of(name), None, "{name}");
         }
     }
 }

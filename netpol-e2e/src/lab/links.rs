@@ -234,7 +234,7 @@ fn host_lines(wire: &Wire<'_>) -> Vec<String> {
 }
 
 /// Sets values under `/proc/sys`, which shows the network of whoever looks.
-fn sysctl(netns: &Netns, settings: &[(&str, &str)]) -> Result<()> {
+pub(crate) fn sysctl(netns: &Netns, settings: &[(&str, &str)]) -> Result<()> {
     let apply = || {
         settings.iter().try_for_each(|(key, value)| {
             let path = format!("/proc/sys/{key}");

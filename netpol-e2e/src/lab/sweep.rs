@@ -16,14 +16,12 @@ use std::{
     process,
     sync::{Once, RwLock, RwLockReadGuard},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::{
-    errno::Errno,
     mount::{MntFlags, umount2},
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+    sys::signal::Signal,
 };
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -33,9 +31,10 @@ use signal_hook::{
 use super::{
     command::ip_batch,
     error::{Doing, Result},
-    id::{LabId, Owner},
+    id::{LabId, owner_of},
     netns::{NETNS_DIR, Netns},
 };
+use crate::process::{Process, namespace_of, pids};
 
 const RUN_DIR: &str = "/run";
 const DIR_PREFIX: &str = "netpol-lab-";
@@ -64,14 +63,14 @@ pub(crate) fn arm() -> Result<()> {
     static ARMED: Once = Once::new();
     let mut outcome = Ok(());
     ARMED.call_once(|| {
-        sweep(|name| Owner::of(name).is_some_and(|owner| !owner.is_alive()));
+        sweep(|name| owner_of(name).is_some_and(|owner| !owner.is_alive()));
         outcome = Signals::new([SIGINT, SIGTERM, SIGHUP])
             .doing(|| "watch for signals".to_owned())
             .map(|mut signals| {
                 thread::spawn(move || {
                     if let Some(signal) = signals.forever().next() {
                         let _never_released = BUILDING.write();
-                        sweep(|name| Owner::of(name) == Some(Owner::current()));
+                        sweep(|name| owner_of(name) == Some(Process::current()));
                         process::exit(128 + signal);
                     }
                 });
@@ -123,7 +122,7 @@ fn remove_dir(dir: &Path) {
 }
 
 /// Kills what runs in the namespaces (an agent whose lab is gone) and waits until it is gone.
-fn kill_all_in(namespaces: &[String]) {
+pub(crate) fn kill_all_in(namespaces: &[String]) {
     let inodes: BTreeSet<u64> = namespaces
         .iter()
         .filter_map(|name| fs::metadata(Netns::named(name).path()).ok())
@@ -132,35 +131,15 @@ fn kill_all_in(namespaces: &[String]) {
     if inodes.is_empty() {
         return;
     }
-    let me = process::id().cast_signed();
-    let inhabitants: Vec<Pid> = pids()
-        .filter(|pid| *pid != me && netns_of(*pid).is_some_and(|inode| inodes.contains(&inode)))
-        .map(Pid::from_raw)
+    let is_inside = |pid| namespace_of(pid, "net").is_some_and(|inode| inodes.contains(&inode));
+    let inhabitants: Vec<Process> = pids()
+        .filter(|pid| *pid != process::id() && is_inside(*pid))
+        .filter_map(Process::with_pid)
         .collect();
-    for pid in &inhabitants {
-        let _ = kill(*pid, Signal::SIGKILL);
+    for inhabitant in &inhabitants {
+        inhabitant.signal(Signal::SIGKILL);
     }
-    let deadline = Instant::now() + Duration::from_secs(2);
-    for pid in inhabitants {
-        // A zombie (our own child, not yet waited for) holds no namespace any more: its /proc entry
-        // says none.
-        while kill(pid, None) != Err(Errno::ESRCH)
-            && netns_of(pid.as_raw()).is_some()
-            && Instant::now() < deadline
-        {
-            thread::sleep(Duration::from_millis(2));
-        }
+    for inhabitant in inhabitants {
+        inhabitant.wait_end(Duration::from_secs(2));
     }
-}
-
-fn pids() -> impl Iterator<Item = i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-/// Inode of a process's network namespace.
-fn netns_of(pid: i32) -> Option<u64> {
-    let link = fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
-    let text = link.to_str()?;
-    text.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }

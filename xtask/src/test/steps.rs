@@ -7,7 +7,9 @@ use anyhow::bail;
 
 use super::tally::Tally;
 use crate::build::{self, Programs};
+use crate::cluster;
 use crate::image;
+use crate::kubernetes::ENV_BUILT;
 use crate::lint;
 use crate::process;
 use crate::setup::{self, Part};
@@ -55,6 +57,12 @@ pub(super) const STEPS: &[Step] = &[
         run: end_to_end,
     },
     Step {
+        name: "cluster",
+        what: "a real Kubernetes cluster on this machine, one after the other",
+        stops: false,
+        run: clusters,
+    },
+    Step {
         name: "vm",
         what: "packet tests on Linux 5.10, in a virtual machine",
         stops: false,
@@ -67,7 +75,8 @@ const MOST_E2E_THREADS: usize = 4;
 
 fn set_up(workspace: &Workspace, _: &mut Tally) -> anyhow::Result<()> {
     setup::ensure(workspace, setup::BUILD)?;
-    setup::ensure(workspace, &[Part::CargoDeny, Part::Network, Part::Vm])
+    let parts = [Part::CargoDeny, Part::Network, Part::Vm, Part::Cluster];
+    setup::ensure(workspace, &parts)
 }
 
 fn build_all(workspace: &Workspace, _: &mut Tally) -> anyhow::Result<()> {
@@ -95,15 +104,53 @@ fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
         );
     }
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let threads = format!("--test-threads={}", threads.min(MOST_E2E_THREADS));
+    let mut test = e2e(workspace, threads.min(MOST_E2E_THREADS), |target| {
+        !needs_cluster(target)
+    })?;
+    count(&mut test, tally)
+}
+
+fn clusters(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    if !process::is_root() {
+        bail!(
+            "a cluster is made of namespaces and mounts, which needs root: run `sudo -E env PATH=\"$PATH\" cargo xtask test --only cluster`"
+        );
+    }
+    let kubernetes = cluster::prepare(workspace)?;
+    let mut test = e2e(workspace, 1, needs_cluster)?;
+    test.env(ENV_BUILT, &kubernetes.bin);
+    count(&mut test, tally)
+}
+
+/// Whether a test of netpol-e2e brings a cluster up: by its name.
+fn needs_cluster(target: &str) -> bool {
+    target.starts_with("cluster")
+}
+
+/// `cargo test` of some of netpol-e2e's integration tests.
+fn e2e(
+    workspace: &Workspace,
+    threads: usize,
+    is_wanted: impl Fn(&str) -> bool,
+) -> anyhow::Result<Command> {
+    let packages = &workspace.metadata.packages;
+    let package = packages.iter().find(|package| package.name == "netpol-e2e");
+    let targets = package.map_or(&[][..], |package| &package.targets);
     let mut test = process::cargo(workspace);
-    test.args(["test", "--release", "--no-fail-fast", "-p", "netpol-e2e"])
-        // The output of tests that pass tells which of them skipped.
-        .args(["--", &threads, "--show-output"]);
+    test.args(["test", "--release", "--no-fail-fast", "-p", "netpol-e2e"]);
+    for target in targets {
+        if target.is_test() && is_wanted(&target.name) {
+            test.args(["--test", &target.name]);
+        } else if target.is_lib() && is_wanted(&target.name) {
+            test.arg("--lib");
+        }
+    }
+    // The output of tests that pass tells which of them skipped.
+    test.args(["--", &format!("--test-threads={threads}"), "--show-output"]);
     let programs = Programs::build(workspace)?;
     programs.tell(&mut test);
     test.env(build::ENV_IMAGE, image::of(workspace, &programs)?);
-    count(&mut test, tally)
+    Ok(test)
 }
 
 fn oldest_kernel(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
