@@ -237,7 +237,6 @@ impl Engine {
 
     /// Takes what the source says: noted, not yet in force.
     pub(crate) fn take_objects(&mut self, update: Update) {
-        self.dirty |= !update.changes.is_empty();
         for change in update.changes {
             if let Change::Set(Object::Pod(pod)) = &change
                 && self
@@ -248,7 +247,12 @@ impl Engine {
                 // Its interface went with the former pod of this name.
                 self.detach(&pod.key);
             }
-            self.state.apply(change);
+            let removes = matches!(change, Change::Remove(_) | Change::Only { .. });
+            self.dirty |= self.state.apply(change);
+            if removes {
+                // Before another pod of that name comes.
+                self.forget_removed_pods();
+            }
         }
         self.source = update.report;
         self.revise();
@@ -264,7 +268,7 @@ impl Engine {
             self.dirty = true;
         }
         for (pod, found) in &findings.found {
-            if self.interfaces.get(pod) != Some(&found.ifindex) && self.is_local(pod) {
+            if self.interfaces.get(pod) != Some(&found.ifindex) && self.state.is_local(pod) {
                 tracing::info!(%pod, interface = found.name, ifindex = found.ifindex, "found");
                 self.attach(pod.clone(), found.ifindex);
             }
@@ -289,13 +293,6 @@ impl Engine {
             let flow = names::flow(event, &self.state, &self.mirror);
             self.flows.push(flow);
         }
-    }
-
-    fn is_local(&self, pod: &ObjectKey) -> bool {
-        self.state
-            .local_pods()
-            .iter()
-            .any(|local| local.key == *pod)
     }
 
     fn attach(&mut self, pod: ObjectKey, ifindex: u32) {

@@ -1,8 +1,11 @@
 //! What can happen to a cluster, and what a node takes part in.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+};
 
-use crate::object::{Object, ObjectKey, ObjectRef};
+use crate::object::{Kind, Object, ObjectKey, ObjectRef};
 
 /// A change of the cluster, or of the node's interfaces.
 #[derive(Clone, Debug)]
@@ -11,6 +14,14 @@ pub enum Change {
     Set(Object),
     /// The object is gone.
     Remove(ObjectRef),
+    /// These objects of the kind are there, and no others: what a list of all of them says. Only
+    /// removes; those that are there come as [`Change::Set`].
+    Only {
+        /// The kind.
+        kind: Kind,
+        /// The names of its objects.
+        keys: HashSet<ObjectKey>,
+    },
     /// The pod's host interface is known.
     Attach {
         /// The pod.

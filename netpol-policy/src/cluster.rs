@@ -1,9 +1,15 @@
 //! The objects of the cluster, indexed by what selectors ask.
 
+mod claimants;
+mod label_pool;
 mod services;
+mod stock;
+mod told;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map::Entry},
+    hash::{Hash, Hasher},
     net::IpAddr,
     sync::Arc,
 };
@@ -14,34 +20,59 @@ use slab::Slab;
 
 use crate::{
     compile::AppliedPolicy,
+    labels::{Labels, NAMESPACE_NAME_LABEL},
     object::{Namespace, Node, ObjectKey, Pod},
     policy::{Namespaces, Policy},
-    selector::{Labels, NAMESPACE_NAME_LABEL, Operator, Selector},
+    selector::{Operator, Selector},
 };
+use claimants::Claimants;
+use label_pool::LabelPool;
 pub(crate) use services::Services;
-
-mod told;
-
 use told::Told;
 
 /// Place of a pod in the store.
-pub(crate) type PodIndex = usize;
+pub(crate) type PodIndex = u32;
 
 #[derive(Debug, Default)]
 pub(crate) struct Cluster {
     namespaces: BTreeMap<String, Labels>,
     nodes: BTreeMap<String, Node>,
     pods: Slab<Arc<Pod>>,
-    pod_places: HashMap<ObjectKey, PodIndex>,
+    pod_places: HashMap<ByKey, PodIndex>,
+    labels: LabelPool,
     /// What is known of local pods' addresses before the API shows it.
     told: HashMap<ObjectKey, Told>,
     /// Selectable pods by namespace.
     selectable: HashMap<String, PodsOfNamespace>,
     /// Selectable pods by address.
-    owners: BTreeMap<IpAddr, BTreeSet<PodIndex>>,
+    owners: BTreeMap<IpAddr, Claimants>,
     /// Policies by namespace and name.
     policies: BTreeMap<String, BTreeMap<String, StoredPolicy>>,
     pub(crate) services: Services,
+}
+
+/// A pod as the key of a map: by its name, without another copy of it.
+#[derive(Debug)]
+struct ByKey(Arc<Pod>);
+
+impl Borrow<ObjectKey> for ByKey {
+    fn borrow(&self) -> &ObjectKey {
+        &self.0.key
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for ByKey {}
+
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
 }
 
 /// A policy, and what it says in each direction it isolates in.
@@ -77,7 +108,11 @@ struct PodsOfNamespace {
 
 impl Cluster {
     pub(crate) fn pod(&self, key: &ObjectKey) -> Option<&Arc<Pod>> {
-        self.pod_places.get(key).map(|place| &self.pods[*place])
+        self.pod_places.get(key).map(|place| self.at(*place))
+    }
+
+    fn at(&self, place: PodIndex) -> &Arc<Pod> {
+        &self.pods[place as usize]
     }
 
     /// Every pod, in no order.
@@ -93,20 +128,25 @@ impl Cluster {
         before
     }
 
-    fn store(&mut self, pod: Pod) {
+    fn store(&mut self, mut pod: Pod) {
+        pod.labels = self.labels.share(&pod.labels);
         let pod = Arc::new(pod);
-        let place = self.pods.insert(Arc::clone(&pod));
-        self.pod_places.insert(pod.key.clone(), place);
+        // More pods than numbers would not fit any machine.
+        let place = self.pods.insert(Arc::clone(&pod)) as PodIndex;
+        self.pod_places.insert(ByKey(Arc::clone(&pod)), place);
         if pod.is_selectable() {
             let namespace = self.selectable.entry(pod.key.namespace.clone());
             let namespace = namespace.or_default();
             namespace.all.insert(place);
             for (key, value) in &pod.labels {
-                let label = (key.clone(), value.clone());
+                let label = (key.to_owned(), value.to_owned());
                 namespace.by_label.entry(label).or_default().insert(place);
             }
             for address in &pod.addresses {
-                self.owners.entry(*address).or_default().insert(place);
+                match self.owners.entry(*address) {
+                    Entry::Vacant(free) => drop(free.insert(Claimants::One(place))),
+                    Entry::Occupied(mut claimants) => claimants.get_mut().insert(place),
+                }
             }
         }
     }
@@ -118,7 +158,7 @@ impl Cluster {
 
     fn take_pod(&mut self, key: &ObjectKey) -> Option<Arc<Pod>> {
         let place = self.pod_places.remove(key)?;
-        let pod = self.pods.remove(place);
+        let pod = self.pods.remove(place as usize);
         if pod.is_selectable() {
             self.forget_selectable(place, &pod);
         }
@@ -129,7 +169,7 @@ impl Cluster {
         if let Some(namespace) = self.selectable.get_mut(&pod.key.namespace) {
             namespace.all.remove(&place);
             for (key, value) in &pod.labels {
-                let label = (key.clone(), value.clone());
+                let label = (key.to_owned(), value.to_owned());
                 if let Some(pods) = namespace.by_label.get_mut(&label) {
                     pods.remove(&place);
                     if pods.is_empty() {
@@ -142,11 +182,9 @@ impl Cluster {
             }
         }
         for address in &pod.addresses {
-            if let Some(owners) = self.owners.get_mut(address) {
-                owners.remove(&place);
-                if owners.is_empty() {
-                    self.owners.remove(address);
-                }
+            let claimants = self.owners.get_mut(address);
+            if claimants.is_some_and(|claimants| claimants.remove(place)) {
+                self.owners.remove(address);
             }
         }
     }
@@ -158,7 +196,7 @@ impl Cluster {
         let claimants = self.owners.get(&address)?;
         claimants
             .iter()
-            .map(|place| &self.pods[*place])
+            .map(|place| self.at(*place))
             .max_by(|a, b| {
                 let rank = |pod: &Pod| {
                     let told = self.is_told(&pod.key, address);
@@ -170,8 +208,9 @@ impl Cluster {
 
     /// Every selectable pod that claims an address.
     pub(crate) fn claimants(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Pod>> {
-        let claimants = self.owners.get(&address).into_iter().flatten();
-        claimants.map(|place| &self.pods[*place])
+        let claimants = self.owners.get(&address).into_iter();
+        let claimants = claimants.flat_map(Claimants::iter);
+        claimants.map(|place| self.at(*place))
     }
 
     /// Addresses of selectable pods inside a block.
@@ -192,7 +231,7 @@ impl Cluster {
     pub(crate) fn addresses_of_namespace(&self, namespace: &str) -> Vec<IpAddr> {
         let pods = self.selectable.get(namespace).into_iter();
         let pods = pods.flat_map(|pods| pods.all.iter());
-        pods.flat_map(|place| self.pods[*place].addresses.iter().copied())
+        pods.flat_map(|place| self.at(*place).addresses.iter().copied())
             .collect()
     }
 
@@ -206,7 +245,7 @@ impl Cluster {
         let mut of_namespace = |name: &str| {
             if let Some(namespace) = self.selectable.get(name) {
                 for place in self.candidates(namespace, pods) {
-                    let pod = &self.pods[*place];
+                    let pod = self.at(*place);
                     if pods.matches(&pod.labels) {
                         found.extend(pod.addresses.iter().copied());
                     }
@@ -263,7 +302,7 @@ impl Cluster {
         self.namespaces
             .get(name)
             .cloned()
-            .unwrap_or_else(|| Labels::from([(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned())]))
+            .unwrap_or_else(|| Labels::from([(NAMESPACE_NAME_LABEL, name)]))
     }
 
     /// Stores a namespace; tells whether its labels changed.

@@ -11,8 +11,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
+    labels::NAMESPACE_NAME_LABEL,
     object::{InvalidObject, Kind, Namespace, Node, Object, ObjectKey, ObjectRef},
-    selector::NAMESPACE_NAME_LABEL,
 };
 use problem::Problem;
 
@@ -117,7 +117,7 @@ fn decode<T: DeserializeOwned>(value: &Value, at: &str) -> Result<T, Problem> {
 }
 
 /// Metadata without managedFields and the like: only what a label or a time may break.
-fn labels(value: &Value) -> Result<crate::selector::Labels, Problem> {
+fn labels(value: &Value) -> Result<crate::labels::Labels, Problem> {
     match value.get("metadata").and_then(|m| m.get("labels")) {
         None | Some(Value::Null) => Ok(Default::default()),
         Some(labels) => decode(labels, "metadata.labels"),
@@ -125,10 +125,9 @@ fn labels(value: &Value) -> Result<crate::selector::Labels, Problem> {
 }
 
 fn namespace(key: ObjectKey, value: &Value) -> Result<Namespace, Problem> {
-    let mut labels = labels(value)?;
     // "The control plane sets an immutable label kubernetes.io/metadata.name on all namespaces;
     // the value of the label is the namespace name."
-    labels.insert(NAMESPACE_NAME_LABEL.to_owned(), key.name.clone());
+    let labels = labels(value)?.with(NAMESPACE_NAME_LABEL, &key.name);
     Ok(Namespace {
         name: key.name,
         labels,

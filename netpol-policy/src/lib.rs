@@ -16,6 +16,7 @@ mod compile;
 mod convert;
 mod delta;
 mod digest;
+mod labels;
 mod numbers;
 mod object;
 mod operation;
@@ -28,6 +29,7 @@ mod tables;
 
 pub use change::{Change, Limits, Scope};
 pub use convert::default_group_version;
+pub use labels::{Labels, NAMESPACE_NAME_LABEL};
 pub use object::{
     InvalidObject, Kind, NamedPort, Namespace, Node, Object, ObjectKey, ObjectRef, Pod, objects_of,
 };
@@ -36,7 +38,7 @@ pub use policy::{
     Block, Namespaces, Peer, Peers, Policy, PolicyProblem, PortMatch, PortSpec, Ports, Protocol,
     Rule,
 };
-pub use selector::{Labels, NAMESPACE_NAME_LABEL, Operator, Requirement, Selector};
+pub use selector::{Operator, Requirement, Selector};
 pub use service::{EndpointSlice, SERVICE_NAME_LABEL, Service, ServicePort, SlicePort, TargetPort};
 pub use state::{
     ClusterState, EndpointDirectionView, EndpointView, LocalPod, PolicyView, RuleAttribution,

@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use crate::{
     convert,
+    labels::Labels,
     policy::{Policy, Protocol},
-    selector::Labels,
     service::{EndpointSlice, Service},
 };
 

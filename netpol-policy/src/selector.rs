@@ -1,15 +1,8 @@
 //! Label selectors in canonical form.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeSet, fmt};
 
-/// Labels of an object.
-pub type Labels = BTreeMap<String, String>;
-
-/// The label every namespace has, with its name as value.
-pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+use crate::labels::Labels;
 
 /// A label selector: all requirements must hold, and none at all selects everything. Two
 /// selectors that say the same in another order are equal.
@@ -130,10 +123,7 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+        pairs.iter().copied().collect()
     }
 
     fn selector(key: &str, operator: Operator) -> Selector {

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, num::NonZeroU16};
 
-use crate::{object::ObjectKey, policy::Protocol, selector::Labels};
+use crate::{labels::Labels, object::ObjectKey, policy::Protocol};
 
 /// The label by which an EndpointSlice names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";

@@ -43,6 +43,8 @@ pub struct ClusterState {
     scope: Scope,
     limits: Limits,
     cluster: Cluster,
+    /// The pods that are endpoints, or should be.
+    local: BTreeSet<ObjectKey>,
     interfaces: BTreeMap<ObjectKey, u32>,
     local_addresses: BTreeSet<IpAddr>,
     closed: BTreeMap<ObjectKey, Closed>,
@@ -60,6 +62,7 @@ impl ClusterState {
             scope,
             limits,
             cluster: Cluster::default(),
+            local: BTreeSet::new(),
             interfaces: BTreeMap::new(),
             local_addresses: BTreeSet::new(),
             closed: BTreeMap::new(),
@@ -82,9 +85,11 @@ impl ClusterState {
         self.tables.resync(programmed);
     }
 
-    /// Notes a change.
-    pub fn apply(&mut self, change: Change) {
+    /// Notes a change, and tells whether it is one. An object that is there already and says the
+    /// same, as far as policy looks at it, is none.
+    pub fn apply(&mut self, change: Change) -> bool {
         match change {
+            Change::Set(object) if self.cluster.has(&object) => return false,
             Change::Set(Object::Pod(pod)) => self.set_pod(*pod),
             Change::Set(Object::Namespace(namespace)) => {
                 let name = namespace.name.clone();
@@ -97,6 +102,11 @@ impl ClusterState {
             Change::Set(Object::Service(service)) => self.cluster.services.set(service),
             Change::Set(Object::EndpointSlice(slice)) => self.cluster.services.set_slice(slice),
             Change::Remove(ObjectRef { kind, key }) => self.remove(kind, &key),
+            Change::Only { kind, keys } => {
+                let gone = self.cluster.others(kind, &keys);
+                gone.iter().for_each(|key| self.remove(kind, key));
+                return !gone.is_empty();
+            }
             Change::Attach { pod, ifindex } => self.attach(pod, ifindex),
             Change::Detach { pod } => {
                 self.interfaces.remove(&pod);
@@ -113,6 +123,7 @@ impl ClusterState {
             }
             Change::LocalAddresses(addresses) => self.local_addresses = addresses,
         }
+        true
     }
 
     /// Recompiles what the changes touched, and gives the way there.
@@ -150,6 +161,11 @@ impl ClusterState {
 
     fn set_pod(&mut self, pod: Pod) {
         let key = pod.key.clone();
+        if is_local(&self.scope, &pod) {
+            self.local.insert(key.clone());
+        } else {
+            self.local.remove(&key);
+        }
         let before = self.cluster.set_pod(pod);
         self.touch_replaced(&key, before);
     }
@@ -172,6 +188,7 @@ impl ClusterState {
     fn remove(&mut self, kind: Kind, key: &ObjectKey) {
         match kind {
             Kind::Pod => {
+                self.local.remove(key);
                 if let Some(before) = self.cluster.remove_pod(key) {
                     self.touch_pod(&before);
                 }

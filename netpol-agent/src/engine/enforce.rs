@@ -204,11 +204,10 @@ impl Engine {
     /// The state keeps an interface for a pod that is gone, should it come again; the search
     /// decides that anew.
     fn forget_removed_pods(&mut self) {
-        let local: BTreeSet<_> = self.state.local_pods().into_iter().map(|p| p.key).collect();
         let gone: Vec<_> = self
             .interfaces
             .keys()
-            .filter(|pod| !local.contains(pod))
+            .filter(|pod| !self.state.is_local(pod))
             .cloned()
             .collect();
         for pod in gone {

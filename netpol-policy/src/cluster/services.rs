@@ -25,6 +25,22 @@ pub(crate) struct Services {
 }
 
 impl Services {
+    pub(crate) fn get(&self, key: &ObjectKey) -> Option<&Arc<Service>> {
+        self.services.get(key)
+    }
+
+    pub(crate) fn slice(&self, key: &ObjectKey) -> Option<&Arc<EndpointSlice>> {
+        self.slices.get(key)
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.services.keys()
+    }
+
+    pub(crate) fn slice_keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.slices.keys()
+    }
+
     pub(crate) fn set(&mut self, service: Arc<Service>) {
         self.touched.insert(service.key.clone());
         self.services.insert(service.key.clone(), service);

@@ -17,9 +17,10 @@ use super::{blocks::Blocks, identities::IdentityIndex, sets::SetIndex};
 use crate::{
     cluster::Cluster,
     digest::digest_of,
+    labels::Labels,
     object::Pod,
     policy::{Block, Namespaces, Peer, Protocol},
-    selector::{Labels, Operator, Selector},
+    selector::{Operator, Selector},
 };
 
 /// Place of a term in the store.
@@ -225,7 +226,7 @@ impl Terms {
         let index = &self.by_namespace[namespace];
         let mut candidates = index.others.clone();
         for (key, value) in labels {
-            if let Some(terms) = index.by_label.get(&(key.clone(), value.clone())) {
+            if let Some(terms) = index.by_label.get(&(key.to_owned(), value.to_owned())) {
                 candidates.extend(terms);
             }
         }

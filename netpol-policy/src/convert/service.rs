@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::{Problem, decode, labels, problem::address};
 use crate::{
+    labels::Labels,
     object::ObjectKey,
     policy::Protocol,
-    selector::Labels,
     service::{EndpointSlice, SERVICE_NAME_LABEL, Service, ServicePort, SlicePort, TargetPort},
 };
 
@@ -178,8 +178,8 @@ struct Endpoint {
 }
 
 pub(super) fn endpoint_slice(key: ObjectKey, value: &Value) -> Result<EndpointSlice, Problem> {
-    let mut labels = labels(value)?;
-    let service = labels.remove(SERVICE_NAME_LABEL);
+    let labels = labels(value)?;
+    let service = labels.get(SERVICE_NAME_LABEL).map(str::to_owned);
     let list = |field: &str| value.get(field).filter(|list| !list.is_null());
     let raw: Vec<RawSlicePort> = match list("ports") {
         None => Vec::new(),

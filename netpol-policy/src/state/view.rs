@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use netpol_common::{Direction, maps};
 
-use super::{ClusterState, DIRECTIONS, is_local};
+use super::{ClusterState, DIRECTIONS};
 use crate::{
     compile::rules::Attribution,
     object::{ObjectKey, Pod},
@@ -174,7 +174,7 @@ impl ClusterState {
 
     /// The labels of a namespace, its name among them.
     #[must_use]
-    pub fn namespace_labels(&self, name: &str) -> crate::selector::Labels {
+    pub fn namespace_labels(&self, name: &str) -> crate::labels::Labels {
         self.cluster.namespace_labels(name)
     }
 
@@ -267,24 +267,28 @@ impl ClusterState {
     #[must_use]
     pub fn former_owner(&self, pod: &ObjectKey, addresses: &BTreeSet<IpAddr>) -> Option<ObjectKey> {
         let mut others = self.cluster.shown_with(pod, addresses);
-        let former = others.find(|other| other.terminating || is_local(&self.scope, other));
+        let former = others.find(|other| other.terminating || self.is_local(&other.key));
         former.map(|other| other.key.clone())
     }
 
     /// The pods that should be endpoints, as the objects stand, committed or not.
     #[must_use]
     pub fn local_pods(&self) -> Vec<LocalPod> {
-        let local = self.cluster.pods().filter(|pod| is_local(&self.scope, pod));
-        let mut pods: Vec<LocalPod> = local
+        let local = self.local.iter().filter_map(|key| self.cluster.pod(key));
+        local
             .map(|pod| LocalPod {
                 key: pod.key.clone(),
                 uid: pod.uid.clone(),
                 addresses: pod.addresses.clone(),
                 ifindex: self.interfaces.get(&pod.key).copied(),
             })
-            .collect();
-        pods.sort_by(|a, b| a.key.cmp(&b.key));
-        pods
+            .collect()
+    }
+
+    /// Whether a pod should be an endpoint, as the objects stand, committed or not.
+    #[must_use]
+    pub fn is_local(&self, pod: &ObjectKey) -> bool {
+        self.local.contains(pod)
     }
 
     /// How much of each map the current state needs.

@@ -64,6 +64,6 @@ impl World {
         self.namespaces
             .get(name)
             .cloned()
-            .unwrap_or_else(|| Labels::from([(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned())]))
+            .unwrap_or_else(|| Labels::from([(NAMESPACE_NAME_LABEL, name)]))
     }
 }
