@@ -203,7 +203,7 @@ impl Engine {
 
     /// The state keeps an interface for a pod that is gone, should it come again; the search
     /// decides that anew.
-    fn forget_removed_pods(&mut self) {
+    pub(super) fn forget_removed_pods(&mut self) {
         let gone: Vec<_> = self
             .interfaces
             .keys()
