@@ -58,7 +58,7 @@ pub use self::{
     daemon::Daemon,
     directory::BASE_VARIABLE,
     error::{ClusterError, Result},
-    images::{AGNHOST, PAUSE, TOOLS},
+    images::{AGNHOST, COREDNS, PAUSE, TOOLS},
     kubectl::Kubectl,
     lent::Lent,
     machine::Machine,
@@ -215,7 +215,9 @@ impl Cluster {
             .chars()
             .map(|c| if is_plain(c) { c } else { '-' })
             .collect();
-        Pki::open(&self.directory, self.charter.number)?.issue_user(&User {
+        let wire = self.charter.wire;
+        let wire = wire.ok_or_else(|| self.no_such("wire to this computer".to_owned()))?;
+        Pki::open(&self.directory, wire)?.issue_user(&User {
             file: &format!("user-{plain}-{place}"),
             name,
             groups,

@@ -194,6 +194,8 @@ fn everyone_talks(cluster: &Cluster) -> Result<()> {
         .flatten();
     targets.extend(vips.map(|address| joined(&text(address), 80)));
     assert_eq!(targets.len(), 6, "{targets:?}");
+    targets.push("web.default.svc.cluster.local:80".to_owned());
+    targets.push("web:80".to_owned());
     for pod in pods["items"].as_array().into_iter().flatten() {
         let name = text(&pod["metadata"]["name"]);
         for target in &targets {

@@ -22,6 +22,8 @@ pub(crate) const ENV_BUILT: &str = "NETPOL_KUBERNETES";
 /// The end-to-end suite: a test program, and only wanted by those who run it.
 const SUITE: &str = "k8s.io/kubernetes/test/e2e";
 const SUITE_PROGRAM: &str = "e2e.test";
+/// DNS for Services; its module is in a directory of its name.
+const DNS_PROGRAM: &str = "coredns";
 const FILES: [&str; 3] = ["go.mod", "go.sum", "tools.go"];
 
 /// The programs of a cluster.
@@ -39,13 +41,7 @@ impl Kubernetes {
     /// Reads the module; builds nothing.
     pub(crate) fn read(workspace: &Workspace) -> anyhow::Result<Self> {
         let module = workspace.root.join("netpol-e2e/kubernetes");
-        let mut texts = Vec::new();
-        for file in FILES {
-            let path = module.join(file);
-            texts.push(
-                fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?,
-            );
-        }
+        let texts = read(&module, FILES)?;
         let version = version_of(&texts[0], "k8s.io/kubernetes")
             .context("netpol-e2e/kubernetes/go.mod requires no k8s.io/kubernetes")?;
         let flags = flags(version);
@@ -61,6 +57,11 @@ impl Kubernetes {
 
     /// Builds what a cluster needs and is not there.
     pub(crate) fn build(&self, workspace: &Workspace) -> anyhow::Result<()> {
+        self.build_programs(workspace)?;
+        self.build_dns(workspace)
+    }
+
+    fn build_programs(&self, workspace: &Workspace) -> anyhow::Result<()> {
         let wanted: Vec<&str> = self
             .packages
             .iter()
@@ -68,7 +69,7 @@ impl Kubernetes {
             .filter(|package| *package != SUITE && !is_asset(program_of(package)))
             .collect();
         let programs: Vec<&str> = wanted.iter().copied().map(program_of).collect();
-        let Some(fingerprint) = self.stale("programs", &programs)? else {
+        let Some(fingerprint) = self.stale("programs", &programs, &self.fingerprint)? else {
             return Ok(());
         };
         let mut go = self.go("build");
@@ -81,6 +82,31 @@ impl Kubernetes {
         self.settle("programs", &fingerprint)
     }
 
+    /// Builds CoreDNS, which is a module of its own: Kubernetes pins other versions of what both use.
+    fn build_dns(&self, workspace: &Workspace) -> anyhow::Result<()> {
+        if is_asset(DNS_PROGRAM) {
+            return Ok(());
+        }
+        let module = self.module.join(DNS_PROGRAM);
+        let texts = read(&module, ["go.mod", "go.sum", "main.go"])?.join("\n");
+        let Some(fingerprint) = self.stale(DNS_PROGRAM, &[DNS_PROGRAM], &texts)? else {
+            return Ok(());
+        };
+        let mut go = Command::new("go");
+        go.current_dir(&module).env("CGO_ENABLED", "0");
+        go.args([
+            "build",
+            "-trimpath",
+            "-buildvcs=false",
+            "-ldflags",
+            "-s -w",
+            "-o",
+        ]);
+        go.arg(self.bin.join(DNS_PROGRAM)).arg(".");
+        process::quietly(workspace, "building CoreDNS with Go", &mut go)?;
+        self.settle(DNS_PROGRAM, &fingerprint)
+    }
+
     /// Builds the end-to-end suite if it is not there, and returns its path.
     pub(crate) fn suite(&self, workspace: &Workspace) -> anyhow::Result<PathBuf> {
         if let Some(directory) = env::var_os(ENV_ASSETS)
@@ -89,7 +115,7 @@ impl Kubernetes {
             return Ok(Path::new(&directory).join(SUITE_PROGRAM));
         }
         let program = self.bin.join(SUITE_PROGRAM);
-        let Some(fingerprint) = self.stale("suite", &[SUITE_PROGRAM])? else {
+        let Some(fingerprint) = self.stale("suite", &[SUITE_PROGRAM], &self.fingerprint)? else {
             return Ok(program);
         };
         let mut go = self.go("test");
@@ -102,7 +128,12 @@ impl Kubernetes {
     }
 
     /// What to note once built; `None` if all is built from what is here now.
-    fn stale(&self, group: &str, programs: &[&str]) -> anyhow::Result<Option<String>> {
+    fn stale(
+        &self,
+        group: &str,
+        programs: &[&str],
+        built_from: &str,
+    ) -> anyhow::Result<Option<String>> {
         let is_there = |program: &&str| self.bin.join(program).is_file();
         if programs.is_empty() {
             return Ok(None);
@@ -117,7 +148,7 @@ impl Kubernetes {
         // The module's own version of Go, which `go` fetches if it is another one.
         version.arg("version").current_dir(&self.module);
         let mut fingerprint = process::output(&mut version)?;
-        let _ = write!(fingerprint, "{}\n{}", programs.join(" "), self.fingerprint);
+        let _ = write!(fingerprint, "{}\n{}", programs.join(" "), built_from);
         let noted = fs::read_to_string(self.stamp(group)).unwrap_or_default();
         let fresh = noted == fingerprint && programs.iter().all(is_there);
         Ok((!fresh).then_some(fingerprint))
@@ -140,6 +171,16 @@ impl Kubernetes {
             .args(&self.flags);
         go
     }
+}
+
+fn read<const N: usize>(module: &Path, files: [&str; N]) -> anyhow::Result<Vec<String>> {
+    files
+        .iter()
+        .map(|file| {
+            let path = module.join(file);
+            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+        })
+        .collect()
 }
 
 /// Whether `KUBEBUILDER_ASSETS` holds a program.

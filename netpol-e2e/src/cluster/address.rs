@@ -1,5 +1,5 @@
-//! Who gets which address. Every cluster uses the same ones inside: clusters do not share a network. Only the way from
-//! this machine to the API server is numbered by cluster.
+//! Who gets which address. Every cluster uses the same ones inside: clusters do not share a network. Only the wire from
+//! this computer to the API server has a number.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -58,10 +58,10 @@ pub fn pod_cidrs(node: u8) -> [String; 2] {
     [format!("{v4}/24"), format!("{v6}/64")]
 }
 
-/// The ends of the wire between this machine and the control plane of a cluster of that number: (control plane, this
-/// machine). Link-local, so that nothing is routed there by mistake.
-pub const fn doorstep(cluster: u8) -> (Ipv4Addr, Ipv4Addr) {
-    let base = cluster * 4;
+/// The ends of the wire between this machine and the control plane, by the wire's number: (control plane, this
+/// computer). Link-local, so that nothing is routed there by mistake.
+pub const fn doorstep(wire: u8) -> (Ipv4Addr, Ipv4Addr) {
+    let base = wire * 4;
     (
         Ipv4Addr::new(169, 254, 200, base + 1),
         Ipv4Addr::new(169, 254, 200, base + 2),

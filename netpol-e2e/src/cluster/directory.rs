@@ -1,8 +1,8 @@
 //! A cluster's directory: what is up, as files.
 //!
 //! ```text
-//! BASE/                       locked while a name or a number is given away
-//! BASE/NAME/cluster.json      options, number, owner
+//! BASE/                       locked while a name is given away
+//! BASE/NAME/cluster.json      options, owner
 //!          /machines/M.json   the first process of each machine
 //!          /daemons/D.json    each daemon: where, what, its process
 //!          /disks/M/          what machines write
@@ -20,7 +20,6 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    address::MOST_CLUSTERS,
     error::{ClusterError, Result},
     options::Options,
 };
@@ -40,8 +39,8 @@ pub(super) fn default_base() -> PathBuf {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Charter {
     pub(super) options: Options,
-    /// Chooses the wire to this machine.
-    pub(super) number: u8,
+    /// The number of its wire to this computer, once there is one.
+    pub(super) wire: Option<u8>,
     /// The process it goes with, if any.
     pub(super) owner: Option<Process>,
 }
@@ -56,7 +55,7 @@ impl Directory {
         Self(base.join(name))
     }
 
-    /// Takes a name and a number for a new cluster. What an earlier one of that name left behind is replaced, unless
+    /// Takes a name for a new cluster. What an earlier one of that name left behind is replaced, unless
     /// `is_up`.
     pub(super) fn take(options: &Options, is_up: impl Fn(&str) -> bool) -> Result<(Self, Charter)> {
         let base = &options.base;
@@ -66,28 +65,25 @@ impl Directory {
             return Err(ClusterError::Exists(options.name.clone()));
         }
         directory.remove()?;
-        let mut taken = Vec::new();
-        for name in names(base) {
-            taken.extend(Self::of(base, &name).charter().ok().map(|it| it.number));
-        }
-        let number = (0..MOST_CLUSTERS)
-            .find(|number| !taken.contains(number))
-            .ok_or(ClusterError::TooMany(MOST_CLUSTERS))?;
         let charter = Charter {
             options: options.clone(),
-            number,
+            wire: None,
             owner: options.owned.then(Process::current),
         };
         for part in ["machines", "daemons", "disks", "logs", "pki", "kubeconfigs"] {
             let path = directory.path(part);
             fs::create_dir_all(&path).doing(|| format!("create {}", path.display()))?;
         }
-        directory.write("cluster.json", &charter)?;
+        directory.set_charter(&charter)?;
         Ok((directory, charter))
     }
 
     pub(super) fn charter(&self) -> Result<Charter> {
         self.read("cluster.json")
+    }
+
+    pub(super) fn set_charter(&self, charter: &Charter) -> Result<()> {
+        self.write("cluster.json", charter)
     }
 
     pub(super) fn exists(&self) -> bool {
@@ -201,21 +197,19 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_given_once_and_again_when_free() {
+    fn a_name_is_given_once_and_again_when_free() {
         let (first, base) = options("first");
         let second = Options {
             name: "second".to_owned(),
             ..first.clone()
         };
-        let (directory, charter) = Directory::take(&first, |_| false).expect("taken");
-        let (_, other) = Directory::take(&second, |_| false).expect("taken");
-        assert_eq!((charter.number, other.number), (0, 1));
+        let (directory, _) = Directory::take(&first, |_| false).expect("taken");
+        Directory::take(&second, |_| false).expect("taken");
         assert_eq!(names(&base), ["first", "second"]);
-        directory.give_back().expect("removed");
-        let (_, again) = Directory::take(&first, |_| false).expect("taken");
-        assert_eq!(again.number, 0);
         let refused = Directory::take(&first, |name| name == "first");
         assert!(matches!(refused, Err(ClusterError::Exists(_))));
+        directory.give_back().expect("removed");
+        Directory::take(&first, |_| false).expect("taken again");
         for name in names(&base) {
             Directory::of(&base, &name).give_back().expect("removed");
         }

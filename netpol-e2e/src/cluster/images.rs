@@ -13,13 +13,15 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use super::{assets::Assets, directory::Directory, error::Result};
+use super::{assets::Assets, directory::Directory, error::Result, options::Options};
 use crate::lab::error::Doing;
 
 /// The test image, under the name that the end-to-end suite of Kubernetes 1.35 uses.
 pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.59";
 /// What holds a pod's namespaces.
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
+/// CoreDNS, with the plugins of `netpol-e2e/kubernetes/coredns`.
+pub const COREDNS: &str = "registry.k8s.io/coredns/coredns:v1.14.0";
 /// agnhost and a shell with busybox's commands; there only where this computer has a static busybox.
 pub const TOOLS: &str = "localhost/netpol-tools:1";
 
@@ -31,7 +33,11 @@ const APPLETS: [&str; 9] = [
 ];
 
 /// Writes the archive of the images that every node has; returns its path.
-pub(super) fn write_base(directory: &Directory, assets: &Assets) -> Result<PathBuf> {
+pub(super) fn write_base(
+    directory: &Directory,
+    assets: &Assets,
+    options: &Options,
+) -> Result<PathBuf> {
     let path = directory.path("images.tar");
     let agnhost = assets.kubernetes("agnhost")?;
     let doing = || format!("write {}", path.display());
@@ -43,6 +49,15 @@ pub(super) fn write_base(directory: &Directory, assets: &Assets) -> Result<PathB
         Image::new(AGNHOST, &agnhost, vec![&base]),
         Image::new(PAUSE, &entry(&["/agnhost", "pause"]), vec![&base]),
     ];
+    let coredns = if options.dns {
+        let program = assets.kubernetes("coredns")?;
+        Some(program_layer("coredns", &program).doing(doing)?)
+    } else {
+        None
+    };
+    if let Some(coredns) = &coredns {
+        images.push(Image::new(COREDNS, &entry(&["/coredns"]), vec![coredns]));
+    }
     let busybox = busybox_layer().doing(doing)?;
     if let Some(busybox) = &busybox {
         let mut tools = entry(&[]);
@@ -116,6 +131,12 @@ fn agnhost_layer(program: &Path) -> std::io::Result<Layer> {
     }
     append(&mut archive, "etc/passwd", b"root:x:0:0:root:/:/bin/sh\n")?;
     append_program(&mut archive, "agnhost", program)?;
+    Layer::new(archive)
+}
+
+fn program_layer(name: &str, program: &Path) -> std::io::Result<Layer> {
+    let mut archive = Builder::new(Vec::new());
+    append_program(&mut archive, name, program)?;
     Layer::new(archive)
 }
 

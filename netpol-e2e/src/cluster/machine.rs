@@ -84,6 +84,9 @@ impl Machine {
     /// Makes its network namespace, with nothing in it but a loopback, and starts its first process.
     pub(super) fn boot(directory: &Directory, cluster: &str, name: &str) -> Result<Self> {
         let netns = Netns::named(netns_name(cluster, name));
+        if netns.path().exists() {
+            return Err(ClusterError::Exists(cluster.to_owned()));
+        }
         make_netns(&netns)?;
         let first = start_first(directory, &netns, cluster, name)?;
         directory.write(&record(name), &Record { first })?;

@@ -12,40 +12,60 @@
 //! for each other node.
 
 use super::{
-    address::{self, CONTROL_PLANE, FABRIC_LENGTHS, OUTSIDE, SERVICE_CIDRS},
-    error::Result,
+    address::{self, CONTROL_PLANE, FABRIC_LENGTHS, MOST_CLUSTERS, OUTSIDE, SERVICE_CIDRS},
+    error::{ClusterError, Result},
     machine::Machine,
     options::{Cni, Options},
 };
-use crate::lab::{Addresses, command::ip_batch};
+use crate::lab::{Addresses, LabError, command::ip_batch};
 
 const FABRIC: &str = "br0";
 const VXLAN: &str = "flannel.1";
 /// VXLAN takes 50 bytes of the fabric's 1500.
 pub(super) const VXLAN_MTU: u16 = 1450;
 
-/// This computer's end of the wire to the control plane.
-pub(super) fn doorstep_interface(number: u8) -> String {
-    format!("npc{number}")
+/// The control plane's end of the wire to this computer.
+const DOOR: &str = "door";
+
+/// Lays the wire between this computer and the control plane; returns its number. The kernel gives a name once, so that
+/// clusters agree on numbers whoever brings them up.
+pub(super) fn lay_wire(machine: &Machine) -> Result<u8> {
+    let netns = machine.netns().name();
+    for number in 0..MOST_CLUSTERS {
+        let interface = format!("npc{number}");
+        let add = format!("link add {interface} type veth peer name {DOOR} netns {netns}");
+        match ip_batch(None, &[add]) {
+            Err(LabError::Command { stderr, .. }) if stderr.contains("File exists") => continue,
+            other => other?,
+        }
+        let (theirs, ours) = address::doorstep(number);
+        ip_batch(
+            None,
+            &[
+                format!("address add {ours}/30 dev {interface}"),
+                format!("link set {interface} up"),
+            ],
+        )?;
+        let lines = [
+            format!("address add {theirs}/30 dev {DOOR}"),
+            format!("link set {DOOR} up"),
+        ];
+        ip_batch(Some(netns), &lines)?;
+        return Ok(number);
+    }
+    Err(ClusterError::TooMany(MOST_CLUSTERS))
 }
 
-/// The bridge in the control plane's namespace, and the wire to this computer.
-pub(super) fn link_control_plane(machine: &Machine, number: u8) -> Result<()> {
-    let netns = machine.netns().name();
-    let interface = doorstep_interface(number);
-    let (theirs, ours) = address::doorstep(number);
-    ip_batch(
-        None,
-        &[
-            format!("link add {interface} type veth peer name door netns {netns}"),
-            format!("address add {ours}/30 dev {interface}"),
-            format!("link set {interface} up"),
-        ],
-    )?;
+/// Removes both ends at once: the end of a namespace alone does it some time later.
+pub(super) fn cut_wire(netns: &str) {
+    // There is none if the cluster is up by half.
+    let _ = ip_batch(Some(netns), &[format!("link del {DOOR}")]);
+}
+
+/// The bridge in the control plane's namespace.
+pub(super) fn make_fabric(machine: &Machine) -> Result<()> {
     let [v4_length, v6_length] = FABRIC_LENGTHS;
     let lines = [
-        format!("address add {theirs}/30 dev door"),
-        "link set door up".to_owned(),
         format!("link add {FABRIC} type bridge stp_state 0 mcast_snooping 0"),
         format!("address add {}/{v4_length} dev {FABRIC}", CONTROL_PLANE.v4),
         format!(
@@ -54,7 +74,7 @@ pub(super) fn link_control_plane(machine: &Machine, number: u8) -> Result<()> {
         ),
         format!("link set {FABRIC} up"),
     ];
-    Ok(ip_batch(Some(netns), &lines)?)
+    Ok(ip_batch(Some(machine.netns().name()), &lines)?)
 }
 
 /// Routes of the control plane to all pods: once the nodes' addresses can be reached.

@@ -4,7 +4,10 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{ClusterError, Result};
+use super::{
+    assets::Assets,
+    error::{ClusterError, Result},
+};
 
 /// The most nodes a cluster has.
 pub const MOST_NODES: u8 = 9;
@@ -75,7 +78,8 @@ pub struct Options {
     /// etcd and the API server alone: no controllers, no scheduler, no nodes. Objects are what was
     /// written and nothing else; a deleted namespace stays `Terminating`.
     pub light: bool,
-    /// DNS for Services at [`super::address::DNS`].
+    /// DNS for Services at [`super::address::DNS`]: CoreDNS behind the Service kube-dns. On by default where CoreDNS is
+    /// built, as `cargo xtask cluster build` does.
     pub dns: bool,
     /// Further flags of the API server, the last of a kind wins.
     pub api_server_flags: Vec<String>,
@@ -94,7 +98,7 @@ impl Options {
             cni: Cni::default(),
             proxy: ProxyMode::default(),
             light: false,
-            dns: true,
+            dns: Assets::find().kubernetes("coredns").is_ok(),
             api_server_flags: Vec::new(),
             base: super::directory::default_base(),
             owned: false,

@@ -42,18 +42,18 @@ pub(super) struct User<'a> {
 #[derive(Debug)]
 pub(super) struct Pki<'a> {
     directory: &'a Directory,
-    number: u8,
+    wire: u8,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl<'a> Pki<'a> {
     /// Makes a new authority, the API server's certificate and the key of service accounts.
-    pub(super) fn create(directory: &'a Directory, number: u8) -> Result<Self> {
+    pub(super) fn create(directory: &'a Directory, wire: u8) -> Result<Self> {
         let key = KeyPair::generate()?;
         let params = authority()?;
         let pki = Self {
             directory,
-            number,
+            wire,
             issuer: Issuer::new(params.clone(), key),
         };
         let certificate = params.self_signed(pki.issuer.key())?;
@@ -67,12 +67,12 @@ impl<'a> Pki<'a> {
     }
 
     /// The authority of a cluster that has one.
-    pub(super) fn open(directory: &'a Directory, number: u8) -> Result<Self> {
+    pub(super) fn open(directory: &'a Directory, wire: u8) -> Result<Self> {
         let path = directory.path("pki/ca.key");
         let pem = fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
         Ok(Self {
             directory,
-            number,
+            wire,
             issuer: Issuer::new(authority()?, KeyPair::from_pem(&pem)?),
         })
     }
@@ -80,7 +80,7 @@ impl<'a> Pki<'a> {
     fn issue_server(&self) -> Result<()> {
         let names = ["localhost", "kubernetes.default.svc", "kubernetes.default"];
         let mut params = CertificateParams::new(names.map(str::to_owned))?;
-        let (door, _) = address::doorstep(self.number);
+        let (door, _) = address::doorstep(self.wire);
         let mut addresses: Vec<IpAddr> = vec![IpAddr::from([127, 0, 0, 1]), door.into()];
         for pair in [CONTROL_PLANE, API_SERVICE] {
             addresses.extend([IpAddr::from(pair.v4), IpAddr::from(pair.v6)]);
@@ -97,7 +97,7 @@ impl<'a> Pki<'a> {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(user.file, user.name, user.groups, params)?;
         let address: IpAddr = match user.from {
-            From::Here => address::doorstep(self.number).0.into(),
+            From::Here => address::doorstep(self.wire).0.into(),
             From::Inside => CONTROL_PLANE.v4.into(),
         };
         let pki = |name: &str| self.directory.path("pki").join(name);

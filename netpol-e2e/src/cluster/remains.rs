@@ -21,8 +21,8 @@ use super::{
     control_plane,
     directory::Directory,
     error::{ClusterError, Result},
-    machine::{Machine, NETNS_PREFIX, cgroup_name},
-    network::doorstep_interface,
+    machine::{Machine, NETNS_PREFIX, cgroup_name, netns_name},
+    network,
 };
 use crate::lab::{command::ip_batch, netns::NETNS_DIR, sweep::kill_all_in};
 
@@ -62,13 +62,7 @@ pub(super) fn end(directory: &Directory, cluster: &str) -> Result<()> {
     }
     let namespaces = namespaces(cluster);
     kill_all_in(&namespaces);
-    if let Ok(charter) = directory.charter() {
-        // With its other end; gone already if the control plane's namespace is.
-        let interface = doorstep_interface(charter.number);
-        if Path::new("/sys/class/net").join(&interface).exists() {
-            let _ = ip_batch(None, &[format!("link del {interface}")]);
-        }
-    }
+    network::cut_wire(&netns_name(cluster, control_plane::MACHINE));
     for name in namespaces {
         // One by one: a name that another removed first must not keep the others.
         let _ = ip_batch(None, &[format!("netns del {name}")]);

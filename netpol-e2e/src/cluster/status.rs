@@ -17,6 +17,8 @@ pub struct Status {
     pub proxy: String,
     /// Whether it is etcd and the API server alone.
     pub light: bool,
+    /// Whether there is DNS for Services.
+    pub dns: bool,
     /// Its directory.
     pub directory: PathBuf,
     /// For programs of this computer.
@@ -92,6 +94,7 @@ pub(super) fn of(cluster: &Cluster) -> Status {
         cni: options.cni.to_string(),
         proxy: options.proxy.to_string(),
         light: options.light,
+        dns: options.dns,
         directory: directory.root().to_owned(),
         kubeconfig: cluster.kubeconfig(),
         machines,
@@ -107,11 +110,16 @@ impl fmt::Display for Status {
         } else {
             writeln!(
                 f,
-                "cluster {}: {} nodes, CNI {}, kube-proxy with {}",
+                "cluster {}: {} nodes, CNI {}, kube-proxy with {}, {}",
                 self.name,
                 self.machines.len().saturating_sub(2),
                 self.cni,
-                self.proxy
+                self.proxy,
+                if self.dns {
+                    "DNS"
+                } else {
+                    "no DNS (CoreDNS is not built)"
+                }
             )?;
         }
         for machine in &self.machines_down {

@@ -1,8 +1,8 @@
 //! Bringing a cluster up, as much side by side as it can be.
 //!
 //! ```text
-//! take the name ─ authority ─ control plane: etcd, API server ─────────────── ready ─ controllers ─┐
-//!                                        └─ each node: boot, containerd, images ─ kubelet, proxy ──┴─ nodes ready
+//! take the name ─ wire, authority ─ etcd, API server ─────────────────────── ready ─ controllers ──┐
+//!                                      └─ each node: boot, containerd, images ─ kubelet, proxy ──┴─ nodes ready
 //! ```
 
 use std::{panic, path::Path, thread::ScopedJoinHandle};
@@ -31,6 +31,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: system:n
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: system:kube-proxy}]
 ";
 
+const DNS: &str = include_str!("dns.yaml");
+
 pub(super) fn up(options: Options) -> Result<Cluster> {
     if !geteuid().is_root() {
         return Err(ClusterError::NotRoot);
@@ -40,24 +42,30 @@ pub(super) fn up(options: Options) -> Result<Cluster> {
     let is_up = |name: &str| !remains::namespaces(name).is_empty();
     let (directory, charter) = Directory::take(&options, is_up)?;
     let outcome = raise(directory.clone(), charter);
-    if outcome.is_err() {
+    match &outcome {
+        // Another was faster, whose directory is elsewhere: what runs is theirs.
+        Err(ClusterError::Exists(_)) => directory.give_back()?,
         // The first error says more than one of the clearing up.
-        let _ = remains::end(&directory, &options.name);
+        Err(_) => drop(remains::end(&directory, &options.name)),
+        Ok(_) => {}
     }
     outcome
 }
 
-fn raise(directory: Directory, charter: Charter) -> Result<Cluster> {
+fn raise(directory: Directory, mut charter: Charter) -> Result<Cluster> {
+    let control_plane = Machine::boot(&directory, &charter.options.name, control_plane::MACHINE)?;
+    let wire = network::lay_wire(&control_plane)?;
+    charter.wire = Some(wire);
+    directory.set_charter(&charter)?;
+    network::make_fabric(&control_plane)?;
+
     let cluster = Cluster::new(directory, charter)?;
     let (directory, options, assets) = (&cluster.directory, cluster.options(), &cluster.assets);
-    let number = cluster.charter.number;
-    let pki = Pki::create(directory, number)?;
+    let pki = Pki::create(directory, wire)?;
     control_plane::issue_users(&pki)?;
     for node in 1..=options.nodes {
         node::issue_user(&pki, node)?;
     }
-    let control_plane = Machine::boot(directory, &options.name, control_plane::MACHINE)?;
-    network::link_control_plane(&control_plane, number)?;
     control_plane::start_api(directory, &control_plane, assets, options)?;
     if options.light {
         control_plane::wait_ready(directory, &cluster.kubectl)?;
@@ -70,6 +78,11 @@ fn raise(directory: Directory, charter: Charter) -> Result<Cluster> {
     cluster.wait_nodes()?;
     tell_ranges(&cluster)?;
     wait_account(&cluster)?;
+    if options.dns {
+        let wanted = ["rollout", "status", "deployment/coredns", "--timeout=90s"];
+        let kubectl = &cluster.kubectl;
+        kubectl.run(&[&["-n", "kube-system"], wanted.as_slice()].concat())?;
+    }
     Ok(cluster)
 }
 
@@ -88,7 +101,7 @@ fn wait_account(cluster: &Cluster) -> Result<()> {
 /// Boots all nodes while the API server starts; they join once it is ready.
 fn raise_nodes(cluster: &Cluster, control_plane: &Machine) -> Result<()> {
     let (directory, options, assets) = (&cluster.directory, cluster.options(), &cluster.assets);
-    let images = images::write_base(directory, assets)?;
+    let images = images::write_base(directory, assets, options)?;
     let machines = std::thread::scope(|scope| {
         let images = &images;
         let nodes: Vec<_> = (1..=options.nodes)
@@ -99,6 +112,13 @@ fn raise_nodes(cluster: &Cluster, control_plane: &Machine) -> Result<()> {
         ready.and(machines)
     })?;
     cluster.kubectl.apply(PROXY_BINDING)?;
+    if options.dns {
+        let manifest = DNS
+            .replace("IMAGE", images::COREDNS)
+            .replace("DNS_V4", &address::DNS.v4.to_string())
+            .replace("DNS_V6", &address::DNS.v6.to_string());
+        cluster.kubectl.apply(&manifest)?;
+    }
     control_plane::start_controllers(directory, control_plane, assets)?;
     for (number, machine) in (1..).zip(&machines) {
         node::join(directory, machine, assets, options, number)?;
