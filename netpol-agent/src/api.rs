@@ -156,7 +156,8 @@ fn request(line: &str) -> Result<Call, String> {
     Ok(request.call)
 }
 
-async fn ask(doors: &Doors, call: Call) -> Reply {
+/// Asks the engine.
+pub(crate) async fn ask(doors: &Doors, call: Call) -> Reply {
     let (reply, answer) = oneshot::channel();
     if doors.engine.send(Question::Call(call, reply)).await.is_ok()
         && let Ok(answer) = answer.await

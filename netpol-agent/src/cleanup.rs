@@ -22,7 +22,7 @@ pub(crate) fn copies(socket: &Path) -> PathBuf {
 /// Removes what the pins and filters name as ours.
 pub(crate) async fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     preflight::root()?;
-    let bpffs = &args.bpffs;
+    let bpffs = &on_host(&args.host_root, &args.bpffs);
     // Without the directory there are no pins; filters there may be all the same.
     let on_bpf = preflight::is_bpf(bpffs)?;
     let lock = if on_bpf {
@@ -43,7 +43,7 @@ pub(crate) async fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
         for root in versions(bpffs)? {
             pins += remove_version(&PinDirs::at(root), &netlink).await?;
         }
-        remove_files_of_socket(bpffs)?;
+        remove_files_of_socket(bpffs, &args.host_root)?;
         remove_empty(bpffs)?;
     }
     drop(lock);
@@ -52,11 +52,16 @@ pub(crate) async fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A path of the node, seen from here.
+fn on_host(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
 /// Removes the files beside the socket of the agent that used the directory.
-fn remove_files_of_socket(bpffs: &Path) -> anyhow::Result<()> {
+fn remove_files_of_socket(bpffs: &Path, host_root: &Path) -> anyhow::Result<()> {
     let link = preflight::socket_link(bpffs);
     let socket = match fs::read_link(&link) {
-        Ok(socket) => socket,
+        Ok(socket) => on_host(host_root, &socket),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("read {}", link.display())),
     };
@@ -70,7 +75,10 @@ fn remove_files_of_socket(bpffs: &Path) -> anyhow::Result<()> {
     ] {
         remove_if_there(result).with_context(|| format!("remove {}", path.display()))?;
     }
-    Ok(())
+    match socket.parent() {
+        Some(directory) if directory.ends_with("netpol") => remove_empty(directory),
+        _ => Ok(()),
+    }
 }
 
 /// Removes the pins of one version, and detaches by it.
@@ -150,6 +158,8 @@ fn remove_empty(directory: &Path) -> anyhow::Result<()> {
                 io::ErrorKind::NotFound
                     | io::ErrorKind::DirectoryNotEmpty
                     | io::ErrorKind::ResourceBusy
+                    // In the agent's container: what is mounted there.
+                    | io::ErrorKind::ReadOnlyFilesystem
             ) =>
         {
             Err(error).with_context(|| format!("remove {}", directory.display()))

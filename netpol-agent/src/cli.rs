@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netpol_common::maps;
 
-use crate::bpf::load::MapSizes;
+use crate::{bpf::load::MapSizes, uninstall::Owner};
 
 /// Enforces Kubernetes NetworkPolicies on this node, by eBPF programs on the pods' interfaces.
 #[derive(Debug, Parser)]
@@ -17,10 +17,10 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  stopped by SIGTERM or SIGINT (what was in force stays in force), or cleaned up
+  0  stopped by SIGTERM or SIGINT (what was in force stays in force, but see --installed-by), or cleaned up
   1  failed while running; what was in force stays in force
   2  the command line is wrong
-  3  this machine or these rights do not do: not root, no BPF file system, maps of another layout
+  3  this machine or these rights do not do (`netpol-agent preflight` tells more), or maps of another layout
   4  another agent runs on the same BPF directory or socket";
 
 const RUN_EXAMPLES: &str = "\
@@ -40,7 +40,26 @@ Examples:
   netpol-agent cleanup
   ip netns exec lab netpol-agent cleanup --bpffs /sys/fs/bpf/lab
 
+  A node that was away while netpol was uninstalled:
+    kubectl debug node/NODE --profile=sysadmin --image=localhost/netpol:VERSION \\
+      -- /netpol-agent cleanup --host-root /host
+
 Run it in the network namespace of the agent: filters of the clsact qdisc are found there alone.";
+
+const PREFLIGHT_EXAMPLES: &str = "\
+Examples:
+  netpol-agent preflight
+  kubectl -n netpol-system exec ds/netpol -- /netpol-agent preflight -o json
+
+Exit codes: 0 an agent can run here (warnings or not); 3 it cannot; 4 it could, but another one does.
+Nothing is changed; an agent that runs is not disturbed.";
+
+const PROBE_EXAMPLES: &str = "\
+Examples:
+  netpol-agent probe live     it answers
+  netpol-agent probe ready    it is in sync, and every pod of the node is enforced
+
+Exit codes: 0 yes; 1 no, with the reason on standard error.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -50,12 +69,64 @@ pub(crate) enum Command {
     /// Remove the programs, maps and files that agents left, and nothing else.
     #[command(after_help = CLEANUP_EXAMPLES)]
     Cleanup(CleanupArgs),
+    /// Check whether an agent can run on this node, and what may disturb it.
+    #[command(after_help = PREFLIGHT_EXAMPLES)]
+    Preflight(Box<PreflightArgs>),
+    /// Ask the agent of this node whether it is alive, or ready: for probes of the kubelet.
+    #[command(after_help = PROBE_EXAMPLES)]
+    Probe(ProbeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PreflightArgs {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Directory of the CNI configurations, to know other policy engines by.
+    #[arg(long, value_name = "DIR", default_value = "/etc/cni/net.d")]
+    pub(crate) cni_conf_dir: PathBuf,
+    /// How programs would be attached.
+    #[arg(long, default_value = "auto")]
+    pub(crate) hook: HookChoice,
+    #[command(flatten)]
+    pub(crate) sizes: Sizes,
+    /// How the findings are written.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// How a command's answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// What is asked.
+    pub(crate) what: ProbeWhat,
+    /// Socket of the agent's local API.
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    pub(crate) socket: PathBuf,
+    /// Give up after so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 4)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProbeWhat {
+    /// Does it answer?
+    Live,
+    /// Is every pod of the node enforced?
+    Ready,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// This node's name, as pods have it in spec.nodeName.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", env = "NETPOL_NODE")]
     pub(crate) node: String,
     /// Directory of Kubernetes objects: *.yaml, *.yml and *.json, several documents a file, Lists.
     /// It is watched; directories in it are not read.
@@ -63,6 +134,14 @@ pub(crate) struct RunArgs {
     pub(crate) manifests: PathBuf,
     #[command(flatten)]
     pub(crate) places: Places,
+    /// The DaemonSet that runs this agent. Stopped while that, or its namespace, is being deleted,
+    /// the agent removes everything, as `cleanup` does; stopped at any other time it leaves
+    /// everything in force.
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub(crate) installed_by: Option<Owner>,
+    /// Remove the taints of this key from the node once every pod of it is enforced.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) remove_taint: Option<String>,
     /// How log lines are written, on standard error.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
@@ -79,23 +158,38 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CleanupArgs {
     /// Directory of the BPF file system that the agent used; it also says where its socket was.
-    #[arg(long, value_name = "DIR", default_value = BPFFS)]
+    #[arg(long, value_name = "DIR", env = "NETPOL_BPFFS", default_value = BPFFS)]
     pub(crate) bpffs: PathBuf,
+    /// Where the node's own root directory is: in a container that mounts it, not at /.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) host_root: PathBuf,
     /// How log lines are written, on standard error.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 }
 
+impl CleanupArgs {
+    /// All that an agent with these arguments leaves.
+    pub(crate) fn of(args: &RunArgs) -> Self {
+        Self {
+            bpffs: args.places.bpffs.clone(),
+            host_root: "/".into(),
+            log_format: args.log_format,
+        }
+    }
+}
+
 const BPFFS: &str = "/sys/fs/bpf/netpol";
+const SOCKET: &str = "/run/netpol/agent.sock";
 
 /// Where an agent keeps what outlives it.
 #[derive(Debug, Args)]
 pub(crate) struct Places {
     /// Directory of the BPF file system for maps and links. One for each network namespace.
-    #[arg(long, value_name = "DIR", default_value = BPFFS)]
+    #[arg(long, value_name = "DIR", env = "NETPOL_BPFFS", default_value = BPFFS)]
     pub(crate) bpffs: PathBuf,
     /// Socket of the local API. Copies of good manifests are kept beside it.
-    #[arg(long, value_name = "PATH", default_value = "/run/netpol/agent.sock")]
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
     pub(crate) socket: PathBuf,
 }
 

@@ -22,8 +22,11 @@ mod flows;
 mod log;
 mod manifests;
 mod preflight;
+mod probe;
 mod run;
 mod source;
+mod taint;
+mod uninstall;
 
 use bpf::error::LoadError;
 use cli::{Cli, Command};
@@ -43,6 +46,8 @@ pub async fn main() -> anyhow::Result<()> {
             log::start(args.log_format);
             cleanup::cleanup(&args).await
         }
+        Command::Preflight(args) => preflight::preflight(&args).await,
+        Command::Probe(args) => probe::probe(&args),
     }
 }
 
@@ -52,6 +57,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match error.downcast_ref::<PreflightError>() {
         Some(PreflightError::Busy { .. }) => 4,
         Some(_) => 3,
+        None if error.is::<uninstall::Forbidden>() => 3,
         None => match error.downcast_ref::<LoadError>() {
             Some(LoadError::Layout { .. } | LoadError::OtherNamespace { .. }) => 3,
             _ => 1,

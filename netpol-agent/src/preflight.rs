@@ -1,18 +1,23 @@
 //! What has to be so before anything is touched, each with a sentence that says what to do.
+//!
+//! ```text
+//! kernel, rights, interfaces, other enforcers --> facts --> judge --> `preflight`: all of it, as a table
+//!                                                              \---> `run`: the first that is fatal
+//! ```
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use nix::{
-    fcntl::{Flock, FlockArg},
-    sys::statfs::{BPF_FS_MAGIC, statfs},
-};
+mod capability;
+mod facts;
+mod judge;
+mod neighbours;
+mod places;
+mod report;
 
-use crate::cli::Places;
+pub(crate) use places::{claim, claim_directory, is_bpf, remove_if_there, socket_link};
+
+use crate::cli::{PreflightArgs, RunArgs};
+use facts::{Facts, Wanted};
 
 /// Why an agent cannot run here.
 #[derive(Debug, thiserror::Error)]
@@ -20,25 +25,25 @@ pub(crate) enum PreflightError {
     #[error("the agent loads BPF programs and attaches them: run it as root")]
     NotRoot,
     #[error(
-        "{} is not on a BPF file system; mount one (`mount -t bpf bpf /sys/fs/bpf`) or name a \
-         directory of one with --bpffs",
+        "{} is not on a BPF file system; mount one on the node (`mount -t bpf bpf /sys/fs/bpf`; \
+         systemd does) or name a directory of one with --bpffs",
         path.display()
     )]
     NotBpf { path: PathBuf },
     #[error("cannot use {}: {source}", path.display())]
-    Unusable { path: PathBuf, source: io::Error },
+    Unusable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error(
         "another agent uses {}; stop it first, or give this one another --bpffs and --socket",
         path.display()
     )]
     Busy { path: PathBuf },
-}
-
-/// What makes this agent the only one on its directory and socket, for as long as it lives.
-#[derive(Debug)]
-pub(crate) struct Locks {
-    _bpffs: Flock<File>,
-    _socket: Flock<File>,
+    #[error("{says}; {remedy}")]
+    Unfit { says: String, remedy: String },
+    #[error("this node does not do: see the checks that failed")]
+    Failed,
 }
 
 /// Checks the rights.
@@ -50,89 +55,50 @@ pub(crate) fn root() -> Result<(), PreflightError> {
     }
 }
 
-/// Whether a directory is on a BPF file system. One that is not there counts as its parent.
-pub(crate) fn is_bpf(path: &Path) -> Result<bool, PreflightError> {
-    let there = path.ancestors().find(|ancestor| ancestor.exists());
-    let there = there.unwrap_or(Path::new("/"));
-    let kind = statfs(there).map_err(|errno| unusable(there, errno.into()))?;
-    Ok(kind.filesystem_type() == BPF_FS_MAGIC)
-}
-
-/// Makes the directories, takes the locks, and notes the socket where `cleanup` finds it.
-pub(crate) fn claim(places: &Places) -> Result<Locks, PreflightError> {
-    let bpffs = claim_directory(&places.bpffs)?;
-    let path = places.socket.with_extension("lock");
-    if let Some(parent) = places.socket.parent() {
-        make_directory(parent)?;
-    }
-    let beside = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|source| unusable(&path, source))?;
-    let socket = lock(beside, &path)?;
-    let link = socket_link(&places.bpffs);
-    let absolute = std::path::absolute(&places.socket);
-    absolute
-        .and_then(|target| {
-            remove_if_there(fs::remove_file(&link))?;
-            symlink(target, &link)
-        })
-        .map_err(|source| unusable(&link, source))?;
-    Ok(Locks {
-        _bpffs: bpffs,
-        _socket: socket,
-    })
-}
-
-/// Makes the directory and takes its lock alone.
-pub(crate) fn claim_directory(bpffs: &Path) -> Result<Flock<File>, PreflightError> {
-    if !is_bpf(bpffs)? {
+/// What `run` cannot do without.
+pub(crate) fn require(args: &RunArgs) -> Result<(), PreflightError> {
+    root()?;
+    if !is_bpf(&args.places.bpffs)? {
         return Err(PreflightError::NotBpf {
-            path: bpffs.to_owned(),
+            path: args.places.bpffs.clone(),
         });
     }
-    make_directory(bpffs)?;
-    let directory = File::open(bpffs).map_err(|source| unusable(bpffs, source))?;
-    lock(directory, bpffs)
-}
-
-/// A symbolic link to the socket of the agent that used a directory last.
-pub(crate) fn socket_link(bpffs: &Path) -> PathBuf {
-    bpffs.join("socket")
-}
-
-/// Takes "not there" for removed.
-pub(crate) fn remove_if_there(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    let machine = facts::machine();
+    match judge::machine(&machine, args.hook)
+        .into_iter()
+        .find(|finding| finding.result == judge::Outcome::Fail)
+    {
+        Some(finding) => Err(PreflightError::Unfit {
+            says: finding.says,
+            remedy: finding.remedy.unwrap_or_default(),
+        }),
+        None => Ok(()),
     }
 }
 
-/// The kernel releases these locks with the last descriptor, so a killed agent leaves none.
-fn lock(file: File, path: &Path) -> Result<Flock<File>, PreflightError> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        nix::Error::EWOULDBLOCK => PreflightError::Busy {
-            path: path.to_owned(),
-        },
-        errno => unusable(path, errno.into()),
-    })
-}
-
-fn make_directory(path: &Path) -> Result<(), PreflightError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| unusable(path, source))
-}
-
-fn unusable(path: &Path, source: io::Error) -> PreflightError {
-    PreflightError::Unusable {
-        path: path.to_owned(),
-        source,
+/// Prints what is found; an error if an agent could not run here.
+pub(crate) async fn preflight(args: &PreflightArgs) -> anyhow::Result<()> {
+    let wanted = Wanted {
+        places: &args.places,
+        sizes: args.sizes.maps(),
+        cni_conf_dir: &args.cni_conf_dir,
+    };
+    let facts = Facts::gather(&wanted).await?;
+    let findings = judge::all(&facts, args.hook);
+    print!("{}", report::text(&findings, args.output)?);
+    if !findings
+        .iter()
+        .any(|finding| finding.result == judge::Outcome::Fail)
+    {
+        return Ok(());
+    }
+    // The one who is there may be stopped; anything else is the machine's.
+    let others = findings
+        .iter()
+        .filter(|finding| finding.result == judge::Outcome::Fail)
+        .any(|finding| finding.check != judge::AGENT);
+    match facts.places.busy {
+        Some(path) if !others => Err(PreflightError::Busy { path }.into()),
+        _ => Err(PreflightError::Failed.into()),
     }
 }

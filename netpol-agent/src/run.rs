@@ -31,12 +31,14 @@ use crate::{
         tables::ConntrackTables,
     },
     cleanup,
-    cli::{HookChoice, RunArgs},
+    cli::{CleanupArgs, HookChoice, RunArgs},
     conntrack::Sweeper,
     discovery::Discovery,
     engine::{Engine, Inputs, Outlets, Parts},
     flows, preflight,
     source::Source,
+    taint,
+    uninstall::{self, Guarded},
 };
 
 /// Messages of one kind under way. Senders wait: each carries all there is to say since the last.
@@ -46,17 +48,34 @@ const QUESTIONS: usize = 64;
 
 /// Enforces until SIGTERM or SIGINT.
 pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<()> {
-    preflight::root()?;
+    preflight::require(args)?;
     let locks = preflight::claim(&args.places)?;
     let shutdown = stop_on_signals()?;
-    let agent = Agent::take_over(args).await?;
+    let mut guard = Guarded::start(args)?;
+    let result = tokio::select! {
+        result = enforce(args, &shutdown) => result,
+        refused = guard.refused() => Err(refused.into()),
+    };
+    drop(locks);
+    if result.is_ok() && guard.says_uninstall().await {
+        tracing::info!("uninstalled: removing programs, maps and files");
+        return cleanup::cleanup(&CleanupArgs::of(args)).await;
+    }
+    tracing::info!("stopped; what was in force stays in force");
+    result
+}
+
+/// Takes over, and works until shutdown. Stopped on the way there, it leaves what a crash would: the next
+/// agent takes over from that.
+async fn enforce(args: &RunArgs, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let agent = tokio::select! {
+        agent = Agent::take_over(args) => agent?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
     let path = args.places.socket.display();
     let socket = Socket::bind(&args.places.socket).with_context(|| format!("listen on {path}"))?;
     tracing::info!(node = args.node, socket = %path, "ready");
-    let result = agent.work(socket, &shutdown).await;
-    drop(locks);
-    tracing::info!("stopped; what was in force stays in force");
-    result
+    agent.work(args, socket, shutdown).await
 }
 
 /// Everything that runs, ready to.
@@ -128,7 +147,12 @@ impl Agent {
     }
 
     /// Runs all tasks until shutdown, and waits for their end.
-    async fn work(self, socket: Socket, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    async fn work(
+        self,
+        args: &RunArgs,
+        socket: Socket,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let (to_engine, questions) = mpsc::channel(QUESTIONS);
         let (to_source, reads) = mpsc::channel(QUEUE);
         let (to_discovery, looks) = mpsc::channel(QUEUE);
@@ -147,6 +171,7 @@ impl Agent {
             events,
             questions,
         };
+        let taint = remove_taint(args, &doors)?;
         let token = || shutdown.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(self.engine.run(inputs, token()));
@@ -163,8 +188,19 @@ impl Agent {
         }
         let result = join(tasks, shutdown).await;
         self.netlink.abort();
+        taint.inspect(JoinHandle::abort);
         result
     }
+}
+
+/// Starts removing the node's taint, if that is asked for.
+fn remove_taint(args: &RunArgs, doors: &Doors) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let Some(key) = args.remove_taint.clone() else {
+        return Ok(None);
+    };
+    let (node, doors) = (args.node.clone(), doors.clone());
+    let work = taint::remove_once_enforcing(uninstall::client()?, node, key, doors);
+    Ok(Some(tokio::spawn(work)))
 }
 
 /// A task whose failure ends the agent: its end does.

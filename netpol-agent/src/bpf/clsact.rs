@@ -97,6 +97,19 @@ pub(crate) async fn ensure(
     })
 }
 
+/// The names of BPF filters on one side of an interface that are not ours.
+pub(crate) async fn foreign(
+    netlink: &Handle,
+    ifindex: u32,
+    side: Side,
+) -> Result<Vec<String>, HookError> {
+    let there = filters(netlink, ifindex, side).await?.into_iter();
+    Ok(there
+        .filter(|filter| !filter.is_ours() && !filter.name.is_empty())
+        .map(|filter| filter.name)
+        .collect())
+}
+
 /// Removes our filter from one side of an interface.
 pub(crate) async fn remove(netlink: &Handle, ifindex: u32, side: Side) -> Result<bool, HookError> {
     let there = filters(netlink, ifindex, side).await?;

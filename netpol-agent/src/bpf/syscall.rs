@@ -17,6 +17,8 @@ use std::{
 
 use bytemuck::{Pod, Zeroable};
 
+pub(crate) mod probe;
+
 /// `enum bpf_cmd`, the commands used here.
 #[derive(Clone, Copy)]
 #[repr(i32)]
@@ -26,6 +28,7 @@ enum Command {
     MapUpdate = 2,
     MapDelete = 3,
     MapNextKey = 4,
+    ProgramLoad = 5,
     ObjectPin = 6,
     ObjectGet = 7,
     ObjectInfo = 15,
@@ -401,6 +404,10 @@ attributes! {
     struct MapCreateAttr {
         kind: u32, key_size: u32, value_size: u32, max_entries: u32, flags: u32,
         inner: u32, numa: u32, name: [u8; 16],
+    }
+    struct ProgramLoadAttr {
+        kind: u32, instructions: u32, program: u64, license: u64,
+        log_level: u32, log_size: u32, log: u64, kernel_version: u32, flags: u32, name: [u8; 16],
     }
     /// `struct bpf_link_info` with the member `tcx` of its union.
     struct LinkInfo {

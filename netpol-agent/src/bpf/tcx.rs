@@ -87,6 +87,15 @@ pub(crate) fn attached(links: &Path) -> Result<Vec<u32>, HookError> {
     Ok(interfaces)
 }
 
+/// The numbers of programs on one side of an interface that no pin of ours names.
+pub(crate) fn foreign(links: &Path, ifindex: u32, side: Side) -> io::Result<Vec<u32>> {
+    let mut there = syscall::probe::tcx_programs(ifindex, tcx_side(side))?;
+    if let Ok(Some((_, link))) = open(&pin_path(links, ifindex, side)) {
+        there.retain(|program| *program != link.program);
+    }
+    Ok(there)
+}
+
 fn open(path: &Path) -> Result<Option<(std::os::fd::OwnedFd, TcxLink)>, HookError> {
     let fd = match syscall::object_get(path) {
         Ok(fd) => fd,

@@ -202,7 +202,8 @@ fn neighbour_event(message: &NeighbourMessage, is_there: bool) -> Option<Event> 
     })
 }
 
-async fn links(netlink: &Handle) -> Result<HashMap<u32, Link>, Error> {
+/// All interfaces.
+pub(crate) async fn links(netlink: &Handle) -> Result<HashMap<u32, Link>, Error> {
     let messages = netlink.link().get().execute();
     let links = messages.map_ok(|message| (message.header.index, link(&message)));
     links.try_collect().await
