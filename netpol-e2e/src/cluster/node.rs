@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -67,7 +68,11 @@ pub(super) fn write_disk(
         let path = disk.join(name);
         fs::write(&path, text).doing(|| format!("write {}", path.display()))
     };
-    write("containerd.toml", containerd_config())?;
+    let runc = disk.join("runc");
+    write("runc", RUNC.to_owned())?;
+    fs::set_permissions(&runc, fs::Permissions::from_mode(0o755))
+        .doing(|| format!("make {} executable", runc.display()))?;
+    write("containerd.toml", containerd_config(&runc))?;
     write("kubelet.json", kubelet_config(directory))?;
     cni::install(
         &disk.join("etc/upper"),
@@ -172,7 +177,10 @@ fn proxy(directory: &Directory, assets: &Assets, options: &Options, number: u8) 
     ))
 }
 
-fn containerd_config() -> String {
+/// A runc that does without what this computer does not have.
+const RUNC: &str = include_str!("runc.sh");
+
+fn containerd_config(runc: &Path) -> String {
     // Without CAP_SYS_RESOURCE, as in a container, nobody may lower an OOM score; where one may, it does no harm.
     format!(
         r#"version = 2
@@ -182,9 +190,14 @@ fn containerd_config() -> String {
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{}"
     conf_dir = "{}"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      BinaryName = "{}"
 "#,
         cni::BIN_DIR,
-        cni::CONF_DIR
+        cni::CONF_DIR,
+        runc.display()
     )
 }
 
