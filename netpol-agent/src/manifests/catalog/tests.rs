@@ -21,7 +21,9 @@ fn namespaces(names: &[(&str, &str)]) -> Contents {
 /// `+name=label` and `-name`, in order.
 fn told(changes: Vec<Change>) -> Vec<String> {
     let words = changes.into_iter().map(|change| match change {
-        Change::Set(Object::Namespace(n)) => format!("+{}={}", n.name, n.labels.get("x").unwrap_or("-")),
+        Change::Set(Object::Namespace(n)) => {
+            format!("+{}={}", n.name, n.labels.get("x").unwrap_or("-"))
+        }
         Change::Remove(reference) => format!("-{}", reference.key),
         other => panic!("{other:?}"),
     });
