@@ -58,7 +58,7 @@ pub use self::{
     daemon::Daemon,
     directory::BASE_VARIABLE,
     error::{ClusterError, Result},
-    images::{AGNHOST, COREDNS, PAUSE, TOOLS},
+    images::{AGNHOST, COREDNS, PAUSE, TOOLS, write_program},
     kubectl::Kubectl,
     lent::Lent,
     machine::Machine,

@@ -45,7 +45,7 @@ mod ping;
 mod pod;
 mod probe;
 mod prober;
-mod servers;
+pub(crate) mod servers;
 pub(crate) mod sweep;
 mod traffic;
 mod wiretap;

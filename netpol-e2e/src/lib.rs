@@ -9,3 +9,5 @@ pub mod lab;
 pub mod process;
 pub mod scenario;
 pub mod shop;
+pub mod soak;
+pub mod trial;

@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 pub use self::{
     demo::{Demo, Progress},
-    explain::Explanation,
+    explain::{Explanation, is_the_refusal},
     load::{EXAMPLES_VARIABLE, examples_dir, names},
     report::table,
     stage::{CellResult, Observed, Stage, StepResult},

@@ -26,6 +26,8 @@ pub(crate) const ENV_CNI: &str = "NETPOL_CNI";
 pub(crate) const ENV_EXAMPLES: &str = "NETPOL_EXAMPLES";
 /// The name under which tests find the archive of the image.
 pub(crate) const ENV_IMAGE: &str = "NETPOL_IMAGE";
+/// The name under which trials find the program of pods that are watched from their first instruction on.
+pub(crate) const ENV_NEWBORN: &str = "NETPOL_NEWBORN";
 
 impl Programs {
     /// Builds them for release, as they are shipped: each in one file that needs no library.
@@ -36,9 +38,9 @@ impl Programs {
     /// Builds them by one of cargo's profiles.
     pub(crate) fn build_as(workspace: &Workspace, profile: &str) -> anyhow::Result<Self> {
         Ok(Self {
-            agent: static_program(workspace, profile, "netpol-agent")?,
-            ctl: static_program(workspace, profile, "netpolctl")?,
-            cni: static_program(workspace, profile, "netpol-cni")?,
+            agent: static_program(workspace, profile, "netpol-agent", "netpol-agent")?,
+            ctl: static_program(workspace, profile, "netpolctl", "netpolctl")?,
+            cni: static_program(workspace, profile, "netpol-cni", "netpol-cni")?,
             examples: workspace.examples(),
         })
     }
@@ -67,8 +69,13 @@ pub(crate) fn version(workspace: &Workspace) -> anyhow::Result<String> {
 /// Links a program with a static C library. Only the program itself is compiled for that, so it
 /// shares every dependency with the tests; cargo would compile all of them again for flags that
 /// hold for the whole build.
-fn static_program(workspace: &Workspace, profile: &str, name: &str) -> anyhow::Result<PathBuf> {
-    let arguments = ["rustc", "--profile", profile, "-p", name, "--bin", name];
+pub(crate) fn static_program(
+    workspace: &Workspace,
+    profile: &str,
+    package: &str,
+    name: &str,
+) -> anyhow::Result<PathBuf> {
+    let arguments = ["rustc", "--profile", profile, "-p", package, "--bin", name];
     let flags = ["--", "-C", "target-feature=+crt-static"];
     let built = run_cargo(workspace, &arguments, &flags)?;
     path_of(&built, name).map(Path::to_owned)

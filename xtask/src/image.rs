@@ -109,7 +109,7 @@ fn write(
 }
 
 /// Without debug information, which is four fifths of a program, and whose paths are the machine's.
-fn stripped(program: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn stripped(program: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
     let name = program.file_name().context("name a program")?;
     let place = scratch.join(name);
     process::run(

@@ -17,6 +17,7 @@ mod process;
 mod progress;
 mod setup;
 mod test;
+mod trial;
 mod vm;
 mod workspace;
 
@@ -54,6 +55,8 @@ enum Task {
     Arrows(arrows::Args),
     Vm(vm::Args),
     Fuzz(fuzz::Args),
+    Trial(trial::Args),
+    Soak(trial::SoakArgs),
     Image(image::Args),
     Deploy(deploy::Args),
 }
@@ -79,6 +82,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Task::Arrows(_) => arrows::run(&workspace),
         Task::Vm(args) => vm::run(args, &workspace),
         Task::Fuzz(args) => fuzz::run(args, &workspace),
+        Task::Trial(args) => trial::run(args, &workspace),
+        Task::Soak(args) => trial::run_soak(args, &workspace),
         Task::Image(args) => image::run(args, &workspace),
         Task::Deploy(args) => deploy::run(args, &workspace),
     }

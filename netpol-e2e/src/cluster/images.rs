@@ -68,6 +68,27 @@ pub(super) fn write_base(
     Ok(path)
 }
 
+/// Writes the archive of an image that is one static program, run without arguments if nothing else is said.
+///
+/// # Errors
+///
+/// When the program cannot be read or the archive not be written.
+pub fn write_program(archive: &Path, image: &str, program: &Path) -> Result<()> {
+    let name = program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let write = || {
+        let mut layer = Builder::new(Vec::new());
+        append_program(&mut layer, &name, program)?;
+        let layer = Layer::new(layer)?;
+        let config = json!({"Entrypoint": [format!("/{name}")]});
+        write_archive(archive, &[Image::new(image, &config, vec![&layer])])
+    };
+    Ok(write().doing(|| format!("write an image of {}", program.display()))?)
+}
+
 /// One layer: a tar archive and its digest.
 struct Layer {
     bytes: Vec<u8>,
@@ -75,7 +96,7 @@ struct Layer {
 }
 
 struct Image<'a> {
-    name: &'static str,
+    name: &'a str,
     config: Vec<u8>,
     layers: Vec<&'a Layer>,
 }
@@ -93,7 +114,7 @@ impl Layer {
 }
 
 impl<'a> Image<'a> {
-    fn new(name: &'static str, config: &Value, layers: Vec<&'a Layer>) -> Self {
+    fn new(name: &'a str, config: &Value, layers: Vec<&'a Layer>) -> Self {
         let ids: Vec<String> = layers
             .iter()
             .map(|layer| format!("sha256:{}", layer.digest))

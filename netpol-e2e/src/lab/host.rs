@@ -1,7 +1,7 @@
 //! One host of a lab: a pod, a host outside, the node. It serves and asks.
 
 use std::{
-    io,
+    io::{self, Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::{Command, Output},
     sync::Arc,
@@ -22,6 +22,11 @@ use super::{
     traffic::{Protocol, Traffic},
     wiretap::{Seen, Wiretap},
 };
+
+const DNS_PORT: u16 = 53;
+/// A question by DNS (RFC 1035): the address of `kubernetes.default.svc.cluster.local`.
+const DNS_QUERY: &[u8] = b"\x4e\x50\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\
+    \x0akubernetes\x07default\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01";
 
 /// A host. Cheap to clone, so that threads may ask each for themselves.
 #[derive(Debug, Clone)]
@@ -159,6 +164,40 @@ impl Host {
         let reply = String::from_utf8_lossy(&reply);
         let line = reply.lines().next().unwrap_or_default();
         Answer::parse(line).ok_or(Outcome::NotAsked(io::ErrorKind::InvalidData))
+    }
+
+    /// Asks a server that need not be a lab's: at port 53 for an address by DNS, else over TCP for
+    /// the first byte of a web page and over UDP for a name. A lab's servers answer to all of it,
+    /// and so do agnhost's, whatever the port.
+    pub fn hail(&self, to: SocketAddr, protocol: Protocol, timeout: Duration) -> Outcome {
+        let hail = || -> io::Result<usize> {
+            let mut buffer = [0; 512];
+            if protocol == Protocol::Udp {
+                let socket = self.udp_to(to)?;
+                socket.set_read_timeout(Some(timeout))?;
+                socket.send(b"hostname")?;
+                if to.port() == DNS_PORT {
+                    socket.send(DNS_QUERY)?;
+                }
+                return socket.recv(&mut buffer);
+            }
+            let mut stream = self.connected(0, to, timeout)?;
+            stream.set_read_timeout(Some(timeout))?;
+            if to.port() == DNS_PORT {
+                stream.write_all(&(DNS_QUERY.len() as u16).to_be_bytes())?;
+                stream.write_all(DNS_QUERY)?;
+                // A web server says what it thinks of that once the lines end.
+                stream.write_all(b"\r\n\r\n")?;
+            } else {
+                stream.write_all(b"GET /hostname HTTP/1.0\r\n\r\n")?;
+            }
+            stream.read(&mut buffer)
+        };
+        match hail() {
+            Ok(0) => Outcome::Refused,
+            Ok(_) => Outcome::Reached,
+            Err(error) => Outcome::of(&error),
+        }
     }
 
     /// A UDP socket of this host, connected to `to`.

@@ -11,26 +11,37 @@ use nix::sched::{CloneFlags, setns};
 /// directories.
 pub(crate) const NETNS_DIR: &str = "/var/run/netns";
 
-/// A named network namespace.
+/// A network namespace that a file stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Netns {
     name: String,
+    path: PathBuf,
 }
 
 impl Netns {
     /// The namespace of that name; it need not exist yet.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into() }
+        let name = name.into();
+        let path = PathBuf::from(NETNS_DIR).join(&name);
+        Self { name, path }
     }
 
-    /// Its name, as `ip netns exec` takes it.
+    /// The namespace that a file stands for, wherever it is: `/proc/PID/ns/net`, or what a
+    /// container runtime has mounted.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let name = path.display().to_string();
+        Self { name, path }
+    }
+
+    /// Its name, as `ip netns exec` takes it; the file of one that has no name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The file that stands for it.
     pub fn path(&self) -> PathBuf {
-        PathBuf::from(NETNS_DIR).join(&self.name)
+        self.path.clone()
     }
 
     /// Runs `work` on a thread inside the namespace and waits for it. Processes it starts are

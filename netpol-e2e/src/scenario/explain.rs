@@ -81,7 +81,7 @@ impl Stage {
 }
 
 /// Whether a flow is the refusal asked for, attributed to exactly the policies it must be.
-fn is_the_refusal(flow: &Flow, explain: &Explain, from: &Host, to: &Host) -> bool {
+pub fn is_the_refusal(flow: &Flow, explain: &Explain, from: &Host, to: &Host) -> bool {
     let (asker, asked) = match explain.at {
         Direction::Egress => (&flow.endpoint, &flow.peer),
         Direction::Ingress => (&flow.peer, &flow.endpoint),
