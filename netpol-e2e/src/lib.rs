@@ -1,7 +1,8 @@
 //! Tests against real kernels, real veths and real packets.
 //!
 //! [`lab`] builds a node and its pods out of network namespaces, runs one agent in it and asks who
-//! reaches whom. [`cluster`] runs Kubernetes itself on this computer. [`scenario`] reads the scenarios under `examples/` and plays them in a lab; the
+//! reaches whom. [`cluster`] runs Kubernetes itself on this computer. [`upstream`] has
+//! Kubernetes' own tests judge netpol on it. [`scenario`] reads the scenarios under `examples/` and plays them in a lab; the
 //! `demo` binary and the tests under `tests/` are both thin users of it.
 
 pub mod cluster;
@@ -11,3 +12,4 @@ pub mod scenario;
 pub mod shop;
 pub mod soak;
 pub mod trial;
+pub mod upstream;

@@ -9,6 +9,7 @@ mod build;
 mod cluster;
 mod demo;
 mod deploy;
+mod e2e;
 mod fuzz;
 mod image;
 mod kubernetes;
@@ -49,6 +50,7 @@ enum Task {
     Setup(setup::Args),
     Demo(demo::Args),
     Cluster(cluster::Args),
+    E2e(e2e::Args),
     #[command(visible_alias = "ci")]
     Test(test::Args),
     Lint(lint::Args),
@@ -77,6 +79,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Task::Setup(args) => setup::run(args, &workspace),
         Task::Demo(args) => demo::run(args, &workspace),
         Task::Cluster(args) => cluster::run(args, &workspace),
+        Task::E2e(args) => e2e::run(args, &workspace),
         Task::Test(args) => test::run(args, &workspace),
         Task::Lint(args) => lint::run(args, &workspace),
         Task::Arrows(_) => arrows::run(&workspace),

@@ -14,6 +14,7 @@ import (
 )
 
 func main() {
-	dnsserver.Directives = []string{"health", "ready", "errors", "cache", "template", "kubernetes"}
+	// Plugins are asked in this order: what is no name of the cluster comes to the template.
+	dnsserver.Directives = []string{"health", "ready", "errors", "cache", "kubernetes", "template"}
 	coremain.Run()
 }

@@ -63,8 +63,8 @@ pub fn pod_cidrs(node: u8) -> [String; 2] {
 pub const fn doorstep(wire: u8) -> (Ipv4Addr, Ipv4Addr) {
     let base = wire * 4;
     (
-        Ipv4Addr::new(169, 254, 200, base + 1),
-        Ipv4Addr::new(169, 254, 200, base + 2),
+        Ipv4Addr::new(169, 254, 201, base + 1),
+        Ipv4Addr::new(169, 254, 201, base + 2),
     )
 }
 
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn doorsteps_do_not_meet() {
         let (last, _) = doorstep(MOST_CLUSTERS - 1);
-        assert_eq!(last, Ipv4Addr::new(169, 254, 200, 249));
+        assert_eq!(last, Ipv4Addr::new(169, 254, 201, 249));
         assert_ne!(doorstep(0), doorstep(1));
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! this computer                 netns of the control plane
-//!   npcN 169.254.200.x ───────── door      the API server listens on all
+//!   npwN 169.254.201.x ───────── door      the API server listens on all
 //!                                br0 172.30.0.1 ─┬─ to-node1 ── eth0 node1 172.30.0.11
 //!                                                ├─ to-node2 ── eth0 node2 172.30.0.12
 //!                                                └─ to-outside ─ eth0 outside 172.30.0.250
@@ -32,7 +32,7 @@ const DOOR: &str = "door";
 pub(super) fn lay_wire(machine: &Machine) -> Result<u8> {
     let netns = machine.netns().name();
     for number in 0..MOST_CLUSTERS {
-        let interface = format!("npc{number}");
+        let interface = format!("npw{number}");
         let add = format!("link add {interface} type veth peer name {DOOR} netns {netns}");
         match ip_batch(None, &[add]) {
             Err(LabError::Command { stderr, .. }) if stderr.contains("File exists") => continue,

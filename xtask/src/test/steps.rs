@@ -8,6 +8,7 @@ use anyhow::bail;
 use super::tally::Tally;
 use crate::build::{self, Programs};
 use crate::cluster;
+use crate::e2e;
 use crate::image;
 use crate::kubernetes::ENV_BUILT;
 use crate::lint;
@@ -63,6 +64,12 @@ pub(super) const STEPS: &[Step] = &[
         run: clusters,
     },
     Step {
+        name: "upstream",
+        what: "a dozen of Kubernetes' own tests of NetworkPolicy, on a cluster with netpol",
+        stops: false,
+        run: upstream,
+    },
+    Step {
         name: "vm",
         what: "packet tests on Linux 5.10, in a virtual machine",
         stops: false,
@@ -104,7 +111,7 @@ fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
         );
     }
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut test = e2e(workspace, threads.min(MOST_E2E_THREADS), |target| {
+    let mut test = integration(workspace, threads.min(MOST_E2E_THREADS), |target| {
         !needs_cluster(target)
     })?;
     count(&mut test, tally)
@@ -117,9 +124,20 @@ fn clusters(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
         );
     }
     let kubernetes = cluster::prepare(workspace)?;
-    let mut test = e2e(workspace, 1, needs_cluster)?;
+    let mut test = integration(workspace, 1, needs_cluster)?;
     test.env(ENV_BUILT, &kubernetes.bin);
     count(&mut test, tally)
+}
+
+/// Its tests are no tests of ours: they count as one.
+fn upstream(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    let mut runner = e2e::upstream(workspace)?;
+    let outcome = process::run(runner.arg("--few"));
+    match outcome {
+        Ok(()) => tally.passed += 1,
+        Err(_) => tally.failed += 1,
+    }
+    outcome
 }
 
 /// Whether a test of netpol-e2e brings a cluster up: by its name.
@@ -128,7 +146,7 @@ fn needs_cluster(target: &str) -> bool {
 }
 
 /// `cargo test` of some of netpol-e2e's integration tests.
-fn e2e(
+fn integration(
     workspace: &Workspace,
     threads: usize,
     is_wanted: impl Fn(&str) -> bool,
