@@ -377,7 +377,8 @@ impl Cluster {
     ///
     /// When there is no such node, or it does not end.
     pub fn power_off_node(&self, number: u8) -> Result<()> {
-        self.node(number)?.cut_power(&self.directory)
+        self.node(number)?
+            .cut_power(&self.directory, &self.options().name)
     }
 
     /// The second half of [`Cluster::reboot_node`].

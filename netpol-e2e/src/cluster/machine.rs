@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     directory::Directory,
     error::{ClusterError, Result},
+    remains,
 };
 use crate::{
     lab::{
@@ -108,7 +109,7 @@ impl Machine {
     }
 
     /// Ends it like a power cut: every process, mount, namespace and interface is gone, its disk stays.
-    pub(super) fn cut_power(self, directory: &Directory) -> Result<()> {
+    pub(super) fn cut_power(self, directory: &Directory, cluster: &str) -> Result<()> {
         self.first.signal(Signal::SIGKILL);
         if !self.first.wait_end(PATIENCE) {
             return Err(ClusterError::Remains {
@@ -118,6 +119,8 @@ impl Machine {
         }
         kill_all_in(&[self.netns.name().to_owned()]);
         ip_batch(None, &[format!("netns del {}", self.netns.name())])?;
+        // A kubelet that finds the cgroups of containers that are no more looks for each of them, for minutes.
+        remains::remove_cgroups(cluster, &self.name)?;
         directory.forget(&record(&self.name));
         Ok(())
     }

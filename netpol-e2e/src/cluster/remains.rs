@@ -67,15 +67,17 @@ pub(super) fn end(directory: &Directory, cluster: &str) -> Result<()> {
         // One by one: a name that another removed first must not keep the others.
         let _ = ip_batch(None, &[format!("netns del {name}")]);
     }
-    remove_cgroups(cluster)
+    remove_cgroups(cluster, "")
 }
 
-/// Removes the cluster's cgroup in every hierarchy; processes that were killed take a moment to leave it.
-fn remove_cgroups(cluster: &str) -> Result<()> {
+/// Removes the cgroup of a machine in every hierarchy, or the cluster's, with all that is below it; processes that were
+/// killed take a moment to leave it.
+pub(super) fn remove_cgroups(cluster: &str, machine: &str) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let left: Vec<PathBuf> = cgroups(cluster)
             .into_iter()
+            .map(|path| path.join(machine))
             .filter(|path| remove_tree(path).is_err() && path.exists())
             .collect();
         let Some(first) = left.first() else {
