@@ -21,12 +21,17 @@ Exit codes:
   1  failed while running; what was in force stays in force
   2  the command line is wrong
   3  this machine or these rights do not do (`netpol-agent preflight` tells more), or maps of another layout
-  4  another agent runs on the same BPF directory or socket";
+  4  another agent runs on the same BPF directory or socket
+  5  the API server is no source: a kubeconfig that does not do, no answer, credentials or rights
+     that are refused, no Node of that name; what was in force stays in force";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   Enforce the policies of a directory on this node, whose name in the manifests is node-a:
     netpol-agent run --node node-a --manifests /etc/netpol/manifests
+
+  The same of a cluster, from outside of its pods:
+    netpol-agent run --node node-a --kubeconfig /etc/netpol/kubeconfig
 
   A second agent, in a network namespace of its own:
     ip netns exec lab netpol-agent run --node lab --manifests lab/ \\
@@ -129,9 +134,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME", env = "NETPOL_NODE")]
     pub(crate) node: String,
     /// Directory of Kubernetes objects: *.yaml, *.yml and *.json, several documents a file, Lists.
-    /// It is watched; directories in it are not read.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) manifests: PathBuf,
+    /// It is watched; directories in it are not read. Without it, and without --kubeconfig, the
+    /// objects are those of the cluster that the agent is a pod of.
+    #[arg(long, value_name = "DIR", conflicts_with = "kubeconfig")]
+    pub(crate) manifests: Option<PathBuf>,
+    /// How to reach the API server that has the objects.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) kubeconfig: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) places: Places,
     /// The DaemonSet that runs this agent. Stopped while that, or its namespace, is being deleted,

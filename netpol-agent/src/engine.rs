@@ -29,6 +29,8 @@ mod names;
 mod report;
 mod wait;
 
+pub(crate) use report::unix_seconds;
+
 use crate::{
     bpf::{
         clock::Clock,
@@ -151,7 +153,7 @@ impl Engine {
             repairs: (0, None),
             closed: BTreeSet::new(),
             generation: 0,
-            started: report::unix_seconds() as u64,
+            started: unix_seconds() as u64,
             flows: FlowLog::default(),
             baseline: Baseline::default(),
             pods,

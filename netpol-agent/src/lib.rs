@@ -19,6 +19,7 @@ mod conntrack;
 mod discovery;
 mod engine;
 mod flows;
+mod kube;
 mod log;
 mod manifests;
 mod preflight;
@@ -31,6 +32,7 @@ mod uninstall;
 use bpf::error::LoadError;
 use cli::{Cli, Command};
 use preflight::PreflightError;
+use source::SourceError;
 
 /// Does what the command line asks.
 ///
@@ -60,7 +62,10 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         None if error.is::<uninstall::Forbidden>() => 3,
         None => match error.downcast_ref::<LoadError>() {
             Some(LoadError::Layout { .. } | LoadError::OtherNamespace { .. }) => 3,
-            _ => 1,
+            _ => match error.downcast_ref::<SourceError>() {
+                Some(SourceError::ApiServer(_)) => 5,
+                _ => 1,
+            },
         },
     })
 }

@@ -1,6 +1,6 @@
 //! Where the objects come from: a directory of manifests, or an API server.
 
-use netpol_api::{InvalidObject, ManifestStatus};
+use netpol_api::{ApiServerStatus, InvalidObject, ManifestStatus};
 use netpol_policy::Change;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cleanup,
     cli::RunArgs,
+    kube::{ApiServer, ApiServerError},
     manifests::{ManifestError, Manifests},
 };
 
@@ -31,6 +32,7 @@ pub(crate) struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Manifests(ManifestStatus),
+    ApiServer(ApiServerStatus),
 }
 
 /// A wish to have all that the source holds taken; answered once it is with the engine.
@@ -41,18 +43,26 @@ pub(crate) type ReadNow = oneshot::Sender<()>;
 pub(crate) enum SourceError {
     #[error(transparent)]
     Manifests(#[from] ManifestError),
+    #[error(transparent)]
+    ApiServer(#[from] ApiServerError),
 }
 
 /// A source of objects.
 pub(crate) enum Source {
     Manifests(Box<Manifests>),
+    ApiServer(Box<ApiServer>),
 }
 
 impl Source {
     /// Opens what the command line names, with its first word.
     pub(crate) async fn open(args: &RunArgs) -> Result<(Self, Update), SourceError> {
+        let Some(manifests) = &args.manifests else {
+            let kubeconfig = args.kubeconfig.as_deref();
+            let (server, first) = ApiServer::open(kubeconfig, &args.node).await?;
+            return Ok((Self::ApiServer(Box::new(server)), first));
+        };
         let copies = cleanup::copies(&args.places.socket);
-        let (manifests, first) = Manifests::open(&args.manifests, &copies).await?;
+        let (manifests, first) = Manifests::open(manifests, &copies).await?;
         Ok((Self::Manifests(Box::new(manifests)), first))
     }
 
@@ -61,6 +71,7 @@ impl Source {
     pub(crate) async fn complete(&mut self) -> Result<Option<Update>, SourceError> {
         match self {
             Self::Manifests(_) => Ok(None),
+            Self::ApiServer(server) => Ok(server.complete().await?),
         }
     }
 
@@ -73,6 +84,7 @@ impl Source {
     ) {
         match self {
             Self::Manifests(manifests) => manifests.run(wishes, updates, shutdown).await,
+            Self::ApiServer(server) => server.run(wishes, updates, shutdown).await,
         }
     }
 }

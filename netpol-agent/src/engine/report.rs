@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netpol_api::{
-    CounterRow, DropCount, Endpoint, EndpointState, InvalidObject, Isolation, Losses,
-    ManifestStatus, Policy, PolicyProblem, Status, TableFill, Verdict, WaitOutcome,
+    ApiServerStatus, CounterRow, DropCount, Endpoint, EndpointState, InvalidObject, Isolation,
+    Losses, ManifestStatus, Policy, PolicyProblem, Status, TableFill, Verdict, WaitOutcome,
 };
 use netpol_common::{
     ABI_VERSION,
@@ -40,7 +40,7 @@ impl Engine {
             hook: self.hooks.hook(),
             generation: self.generation,
             manifests: self.manifest_status(),
-            api_server: None,
+            api_server: self.api_server_status(),
             endpoints,
             invalid: self.invalid(),
             tables: self.table_fill(),
@@ -52,7 +52,23 @@ impl Engine {
     fn manifest_status(&self) -> Option<ManifestStatus> {
         match &self.source.origin {
             Origin::Manifests(status) => Some(status.clone()),
+            Origin::ApiServer(_) => None,
         }
+    }
+
+    fn api_server_status(&self) -> Option<ApiServerStatus> {
+        let Origin::ApiServer(status) = &self.source.origin else {
+            return None;
+        };
+        let mut status = status.clone();
+        let counts = self.state.objects();
+        for watch in &mut status.watches {
+            let count = counts
+                .iter()
+                .find(|(kind, _)| kind.to_string() == watch.kind);
+            watch.objects = count.map_or(0, |(_, count)| *count as u64);
+        }
+        Some(status)
     }
 
     /// What a wait is answered. A file that cannot be read does not keep the endpoints from

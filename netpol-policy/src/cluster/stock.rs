@@ -22,6 +22,18 @@ impl Cluster {
         }
     }
 
+    /// How many objects of each kind there are.
+    pub(crate) fn counts(&self) -> [(Kind, usize); 6] {
+        [
+            (Kind::Namespace, self.namespaces.len()),
+            (Kind::Node, self.nodes.len()),
+            (Kind::Pod, self.pod_places.len()),
+            (Kind::NetworkPolicy, self.policies().count()),
+            (Kind::Service, self.services.keys().count()),
+            (Kind::EndpointSlice, self.services.slice_keys().count()),
+        ]
+    }
+
     /// The objects of a kind that are not among these.
     pub(crate) fn others(&self, kind: Kind, keep: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
         let named = |name: &String| ObjectKey::new("", name);

@@ -7,7 +7,7 @@ use netpol_common::{Direction, maps};
 use super::{ClusterState, DIRECTIONS};
 use crate::{
     compile::rules::Attribution,
-    object::{ObjectKey, Pod},
+    object::{Kind, ObjectKey, Pod},
     policy::{Policy, PolicyProblem},
 };
 
@@ -289,6 +289,12 @@ impl ClusterState {
     #[must_use]
     pub fn is_local(&self, pod: &ObjectKey) -> bool {
         self.local.contains(pod)
+    }
+
+    /// How many objects of each kind are known.
+    #[must_use]
+    pub fn objects(&self) -> [(Kind, usize); 6] {
+        self.cluster.counts()
     }
 
     /// How much of each map the current state needs.

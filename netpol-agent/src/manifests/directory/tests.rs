@@ -42,7 +42,9 @@ fn scan(directory: &mut Directory) -> usize {
 }
 
 fn files_and_objects(report: &Report) -> (u64, u64) {
-    let Origin::Manifests(status) = &report.origin;
+    let Origin::Manifests(status) = &report.origin else {
+        panic!("another source");
+    };
     (status.files, status.objects)
 }
 
