@@ -173,6 +173,11 @@ impl Reflector {
     /// Asks for all objects and for what happens after, in one. Without a version, the server
     /// answers with what is there now, not with what it remembers of it.
     async fn list_by_watching(&mut self) -> Result<(), End> {
+        if !self.listed {
+            // The right to list is not asked for below, and needed should the server stop to list
+            // by watching: better known now.
+            self.page(None, 1).await?;
+        }
         let params = self.watch_params(true);
         let mut lines = self.open_watch(&params, "").await?;
         let mut keys = HashSet::new();
@@ -392,3 +397,6 @@ async fn read_line(lines: &mut Lines, line: &mut Vec<u8>) -> Result<bool, Failur
     // A line without its end is one that was cut off.
     Ok(read > 0 && line.ends_with(b"\n"))
 }
+
+#[cfg(test)]
+mod tests;
