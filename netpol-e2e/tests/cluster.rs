@@ -145,6 +145,52 @@ fn the_next_run_removes_what_a_killed_one_left_and_so_does_down() {
     assert!(matches!(again, Err(ClusterError::Unknown { .. })));
 }
 
+#[test]
+#[ignore = "run by the test that ends a process"]
+fn stands_until_it_is_ended() -> Result<()> {
+    let Some(marker) = std::env::var_os("NETPOL_CLUSTER_MARKER") else {
+        return Ok(());
+    };
+    let cluster = Lent::up(Options::light("signal"))?;
+    fs::write(marker, format!("{}\n", cluster.options().name)).expect("a marker");
+    loop {
+        thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_signal_takes_a_lent_cluster_down() {
+    if skipped("a_signal_takes") {
+        return;
+    }
+    let own = std::env::current_exe().expect("this test binary");
+    let marker = std::env::temp_dir().join(format!("netpol-cluster-{}", fastrand::u64(..)));
+    let mut other = Command::new(own)
+        .args(["--ignored", "--exact", "stands_until_it_is_ended"])
+        .env("NETPOL_CLUSTER_MARKER", &marker)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("started");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let name = loop {
+        match fs::read_to_string(&marker) {
+            Ok(name) if name.ends_with('\n') => break name.trim().to_owned(),
+            _ => assert!(
+                Instant::now() < deadline,
+                "the other process has no cluster"
+            ),
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    fs::remove_file(&marker).expect("removed");
+    assert!(!left_of(&name).is_empty());
+    let pid = other.id().to_string();
+    let sent = Command::new("kill").args(["-s", "TERM", &pid]).status();
+    assert!(sent.is_ok_and(|status| status.success()));
+    assert!(!other.wait().expect("its end").success());
+    assert_eq!(left_of(&name), Vec::<String>::new());
+}
+
 const WEB: &str = r#"
 apiVersion: v1
 kind: Service

@@ -160,8 +160,11 @@ impl Suite {
     fn command(&self, focus: &str, report: &Path, log: &Path) -> anyhow::Result<Command> {
         let _ = fs::remove_file(report);
         let output = File::create(log).with_context(|| format!("create {}", log.display()))?;
-        let mut command = Command::new(&self.program);
+        // It ends with us: its cluster does as well.
+        let mut command = Command::new("setpriv");
         command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&self.program)
             .args(["--provider=skeleton", "--disable-log-dump"])
             .arg(format!("--num-nodes={}", self.nodes))
             .arg(format!("--kubeconfig={}", self.kubeconfig.display()))
