@@ -160,6 +160,10 @@ pub(crate) struct RunArgs {
     /// Denies and new connections that are reported at most, a second and CPU.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) events_per_second: u32,
+    /// kube-proxy of this cluster runs with --masquerade-all: a pod must then be allowed to reach
+    /// every backend of a Service, since these do not learn who sends.
+    #[arg(long)]
+    pub(crate) masquerade_all: bool,
     #[command(flatten)]
     pub(crate) sizes: Sizes,
 }
@@ -240,6 +244,12 @@ pub(crate) struct Sizes {
     /// Ports of grants, twice.
     #[arg(long, value_name = "N", default_value_t = 131_072, value_parser = at_least(2))]
     max_port_entries: u32,
+    /// Addresses and ports of Services, twice.
+    #[arg(long, value_name = "N", default_value_t = 131_072, value_parser = at_least(2))]
+    max_services: u32,
+    /// Addresses of pods that pods of this node refuse something, twice.
+    #[arg(long, value_name = "N", default_value_t = 262_144, value_parser = at_least(2))]
+    max_sources: u32,
     /// Rules and default denies, each a counter, twice.
     #[arg(long, value_name = "N", default_value_t = 32_768, value_parser = at_least(130))]
     max_rules: u32,
@@ -278,13 +288,16 @@ impl Sizes {
             (maps::CONNTRACK_NEW_V6, self.max_new_connections),
             (maps::EVENTS, self.event_buffer),
             (maps::NODE, NODE_ADDRESSES),
+            (maps::SERVICE, self.max_services),
+            (maps::SOURCE, self.max_sources),
             (maps::NUMBERS, numbers),
         ]))
     }
 }
 
-/// Addresses of the node's own interfaces: one for each bridge and uplink, or one for each pod.
-const NODE_ADDRESSES: u32 = 8192;
+/// Addresses of the node's own interfaces, one for each bridge and uplink, or one for each pod; and,
+/// where Services have ports on every node, those of the other nodes.
+const NODE_ADDRESSES: u32 = 32_768;
 
 fn at_least(least: u32) -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(i64::from(least)..)

@@ -68,6 +68,8 @@ pub(crate) struct Inputs {
 /// What the engine is made of.
 pub(crate) struct Parts {
     pub(crate) node: String,
+    /// kube-proxy masquerades whatever is sent to a ClusterIP.
+    pub(crate) masquerade_all: bool,
     pub(crate) tables: Tables,
     pub(crate) conntrack: ConntrackTables,
     pub(crate) hooks: Hooks,
@@ -127,6 +129,9 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> anyhow::Result<(Self, Outlets)> {
         let programmed = parts.tables.read()?;
         let mut state = ClusterState::new(Scope::Node(parts.node.clone()), parts.tables.limits());
+        if parts.masquerade_all {
+            state = state.with_masquerade_all();
+        }
         let mirror = programmed.clone();
         state.resync(programmed);
         let (pods, watch_pods) = watch::channel(Pods::default());

@@ -117,6 +117,7 @@ impl Agent {
         };
         let (mut engine, outlets) = Engine::new(Parts {
             node: args.node.clone(),
+            masquerade_all: args.masquerade_all,
             tables: loaded.tables,
             conntrack: ConntrackTables::open(&dirs.maps)?,
             hooks: Hooks::new(hook, dirs.clone(), loaded.programs, netlink.clone()),

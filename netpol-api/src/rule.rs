@@ -83,6 +83,12 @@ pub enum RuleRef {
         /// The direction it was judged in.
         direction: Direction,
     },
+    /// Egress policies of the pod that sent it forbid it: a Service led here, and the sender's
+    /// node could not know. Judged at the pod that it came to.
+    SourceDeny {
+        /// The policies, sorted: all that isolate the sender for egress.
+        policies: Vec<ObjectName>,
+    },
     /// A documented exemption let it pass: the node itself, the pod itself, a direction in which
     /// nothing isolates.
     Exemption {

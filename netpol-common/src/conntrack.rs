@@ -89,6 +89,8 @@ pub mod state {
     pub const CUT: u32 = 1 << 5;
     /// Not TCP: who opened it has spoken again after an answer.
     pub const STREAM: u32 = 1 << 6;
+    /// The peer is a Service that may lead back to the endpoint.
+    pub const OWN_SERVICE: u32 = 1 << 7;
     /// Any bit of a TCP connection that is ending.
     pub const CLOSING: u32 = FIN_LOCAL | FIN_REMOTE | RESET;
 }

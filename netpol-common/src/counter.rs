@@ -103,7 +103,7 @@ impl DropReason {
 pub const NOT_ISOLATED: u32 = 32;
 /// Allowed: the pod's own node, from a local socket.
 pub const FROM_NODE: u32 = 33;
-/// Allowed: the pod itself.
+/// Allowed: the pod itself, by its address or by a Service that leads back to it.
 pub const SELF: u32 = 34;
 /// Allowed: neighbour discovery and ARP of an isolated endpoint.
 pub const NEIGHBOUR: u32 = 35;

@@ -39,8 +39,12 @@ pub struct EndpointDirection {
     pub set: u32,
     /// The counter of the default deny: names the policies that isolate.
     pub deny_rule: u32,
+    /// Another set of the policy map. Ingress: which sources may not send to the pod by their own
+    /// egress policies, with [`flags::DENIES`]. Egress: the Services that the pod is an endpoint
+    /// of itself, with [`flags::OWN_SERVICES`].
+    pub second_set: u32,
 }
-assert_words!(EndpointDirection, 3);
+assert_words!(EndpointDirection, 4);
 
 /// Bits of [`EndpointDirection::flags`].
 pub mod flags {
@@ -52,6 +56,16 @@ pub mod flags {
     pub const ANY_POD: u32 = 1 << 2;
     /// The set has an entry for [`crate::identity::ANYONE`].
     pub const ANYONE: u32 = 1 << 3;
+    /// Ingress, isolated or not: the second set denies some sources some ports. Only asked when
+    /// nothing else denies.
+    pub const DENIES: u32 = 1 << 4;
+    /// Egress, isolated or not: the second set has the Services that lead back to the pod.
+    pub const OWN_SERVICES: u32 = 1 << 5;
+    /// Egress: a Service somewhere has a port on every node.
+    pub const NODE_PORTS: u32 = 1 << 6;
+    /// Egress: a Service of which not every backend is allowed is not allowed: other nodes may not
+    /// know yet whose address the pod's is, and so cannot refuse for it.
+    pub const EVERY_BACKEND: u32 = 1 << 7;
 }
 
 /// An entry of the `endpoint_entries` map.
@@ -72,7 +86,7 @@ pub struct Endpoint {
     /// Digest of the pod's name and UID, by which a new agent recognises the entry.
     pub pod: [u32; 2],
 }
-assert_words!(Endpoint, 19);
+assert_words!(Endpoint, 21);
 
 impl Endpoint {
     /// What applies in `direction`.
@@ -85,11 +99,12 @@ impl Endpoint {
         }
     }
 
-    /// Whether a policy selects the endpoint in any direction.
+    /// Whether anything is asked about the endpoint's connections: a policy selects it in some
+    /// direction, or one of other pods denies them to send to it.
     #[must_use]
     #[inline(always)]
-    pub const fn isolated(&self) -> bool {
-        (self.ingress.flags | self.egress.flags) & flags::ISOLATED != 0
+    pub const fn judged(&self) -> bool {
+        (self.ingress.flags | self.egress.flags) & (flags::ISOLATED | flags::DENIES) != 0
     }
 }
 

@@ -20,6 +20,20 @@ pub const POD: u32 = 1 << 31;
 /// that has no entry of its own there. No address carries this number.
 pub const ANY_POD: u32 = POD;
 
+/// Bit of an identity that stands for a Service's address and port. What a policy set grants there
+/// is what it grants to the backends, so no wildcard speaks for it, but one: an entry for
+/// [`ANYONE`] whose rule allows everything.
+pub const SERVICE: u32 = 1 << 30;
+
+/// The identity of a Service's address and port that no set grants anything to.
+pub const NOWHERE: u32 = SERVICE;
+
+/// The number of an identity, without what its bits say.
+#[must_use]
+pub const fn number(identity: u32) -> u32 {
+    identity & !(POD | SERVICE)
+}
+
 /// Key of the `identity_v6` map and of the exact hashes over IPv6 addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 #[repr(C)]

@@ -19,12 +19,14 @@ pub mod endpoint;
 pub mod event;
 pub mod identity;
 pub mod maps;
+pub mod note;
 pub mod policy;
 pub mod protocol;
+pub mod service;
 
 /// Version of everything in this crate. Maps and links are pinned under a directory that carries
 /// it; an agent never reads the pins of another version.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// A direction, always the endpoint's view: egress is traffic from the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

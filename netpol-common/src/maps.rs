@@ -20,8 +20,16 @@ pub const CIDR_V6: &str = "CIDR_V6";
 pub const POLICY: &str = "POLICY";
 /// [`crate::policy::PortKey`] -> [`crate::policy::PortVerdict`].
 pub const PORTS: &str = "PORTS";
-/// The node's own addresses ([`crate::identity::Address6`], IPv4 ones mapped) -> 1.
+/// Addresses of nodes ([`crate::identity::Address6`], IPv4 ones mapped) -> [`OWN_NODE`] or
+/// [`OTHER_NODE`].
 pub const NODE: &str = "NODE";
+/// [`crate::service::ServiceKey`] -> identity.
+pub const SERVICE: &str = "SERVICE";
+/// Address ([`crate::identity::Address6`], IPv4 ones mapped) of a pod whose egress policies forbid
+/// it something on this node -> the identity under which the second sets know it.
+pub const SOURCE: &str = "SOURCE";
+/// Place -> [`crate::note::Note`]; written by the programs alone.
+pub const NOTES: &str = "NOTES";
 /// [`crate::conntrack::Key4`] -> [`crate::conntrack::Connection`], replied.
 pub const CONNTRACK_V4: &str = "CONNTRACK_V4";
 /// [`crate::conntrack::Key6`] -> [`crate::conntrack::Connection`], replied.
@@ -40,7 +48,7 @@ pub const EVENT_LIMIT: &str = "EVENT_LIMIT";
 pub const NUMBERS: &str = "NUMBERS";
 
 /// Every map that the programs use.
-pub const PROGRAM_MAPS: [&str; 16] = [
+pub const PROGRAM_MAPS: [&str; 19] = [
     ENDPOINT,
     ENDPOINT_ENTRIES,
     IDENTITY_V4,
@@ -50,6 +58,9 @@ pub const PROGRAM_MAPS: [&str; 16] = [
     POLICY,
     PORTS,
     NODE,
+    SERVICE,
+    SOURCE,
+    NOTES,
     CONNTRACK_V4,
     CONNTRACK_V6,
     CONNTRACK_NEW_V4,
@@ -58,6 +69,11 @@ pub const PROGRAM_MAPS: [&str; 16] = [
     EVENTS,
     EVENT_LIMIT,
 ];
+
+/// Value of [`NODE`]: an address of this node, its interfaces' included.
+pub const OWN_NODE: u32 = 1;
+/// Value of [`NODE`]: an address of another node's object.
+pub const OTHER_NODE: u32 = 2;
 
 /// The program on packets that come from an endpoint (ingress of its host interface).
 pub const FROM_ENDPOINT: &str = "tc_from_endpoint";

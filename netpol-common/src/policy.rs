@@ -5,6 +5,13 @@
 //! (set, ANY_POD), (set, ANYONE)         asked, in this order, when the identity has no entry
 //! (port table, port key)     -> PortVerdict
 //! ```
+//! The same map holds the second sets of endpoints ([`crate::endpoint::EndpointDirection`]):
+//! ```text
+//! (denies, source)           -> Grant   the ports (all without a table) that are denied, and by
+//!                                       which rule: the only entries that do not allow
+//! (own Services, frontend)   -> Grant   the pod is among the frontend's backends; with a rule,
+//!                                       that is enough to allow it
+//! ```
 //! An identity's own entry is complete: it contains what the wildcards grant. So at most three
 //! look-ups here, then at most [`PORT_LEVELS`] there, whatever the number of rules.
 
@@ -32,9 +39,14 @@ pub struct Grant {
     /// The port table to ask when no rule allows everything; zero when there is none.
     pub table: u32,
     /// Which levels the port table uses: bit `n` for `PORT_LEVELS[n]`. The others are not asked.
+    /// Of a Service: [`PARTIAL`] or nothing.
     pub levels: u32,
 }
 assert_words!(Grant, 3);
+
+/// Bit of [`Grant::levels`]: some of a Service's backends are allowed, not all. The nodes of the
+/// others refuse.
+pub const PARTIAL: u32 = 1 << 31;
 
 /// Prefix lengths, in bits of a port number, at which port tables have entries; a range is
 /// written as the prefixes that cover it. Asked from the most to the least specific.

@@ -14,6 +14,7 @@ mod policy;
 mod prefix;
 mod renew;
 mod run;
+mod service;
 mod setup;
 mod spoof;
 mod step;
@@ -78,6 +79,7 @@ pub fn all() -> Vec<Case> {
             node::cases,
             midstream::cases,
             tables::cases,
+            service::cases,
         ];
         for part in per_family {
             cases.extend(part(&net).into_iter().map(|mut case| {

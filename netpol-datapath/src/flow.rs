@@ -6,7 +6,7 @@ use netpol_common::conntrack::selector;
 use crate::Tables;
 use crate::context::Context;
 use crate::family::Family;
-use crate::judge::{Judgement, Service, judge};
+use crate::judge::{Judgement, Opening, judge};
 use crate::transport::Kind;
 
 /// What a packet that was understood is judged by.
@@ -58,9 +58,9 @@ impl<F: Family> Flow<F> {
         let remote = self.remote;
         judge::<F, T>(
             context.tables,
-            context.endpoint.direction(initiator),
+            context.endpoint,
             &remote,
-            Service::new(self.protocol, self.service_port(initiator)),
+            Opening::new(initiator, self.protocol, self.service_port(initiator)),
         )
     }
 }

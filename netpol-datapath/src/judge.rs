@@ -1,8 +1,18 @@
-//! What the policies of an endpoint say of a connection: identity of the peer, policy set, ports.
+//! What the policies of an endpoint say of a connection.
+//!
+//! ```text
+//! ingress   identity of the peer ─ policy set ─ ports ─ allowed? ─ denies.rs: may the peer send?
+//! egress    service.rs: a Service's address? ── yes ── what the set says of its backends
+//!                        └─ no ─ identity of the peer ─ policy set ─ ports
+//! ```
 
+mod denies;
+mod service;
+
+use netpol_common::Direction;
 use netpol_common::counter::{DropReason, NOT_ISOLATED};
-use netpol_common::endpoint::{EndpointDirection, flags};
-use netpol_common::identity::{ANY_POD, ANYONE, POD};
+use netpol_common::endpoint::{Endpoint, EndpointDirection, flags};
+use netpol_common::identity::{ANY_POD, ANYONE, POD, SERVICE};
 use netpol_common::policy::{ALLOW, Grant, PORT_LEVELS, PolicyKey, PortKey};
 use netpol_common::protocol;
 
@@ -19,6 +29,7 @@ pub(crate) struct Judgement(u64);
 
 impl Judgement {
     const ALLOWED: u64 = 1 << 32;
+    const OWN_SERVICE: u64 = 1 << 33;
 
     #[inline(always)]
     pub(crate) const fn allowed(rule: u32) -> Self {
@@ -43,6 +54,21 @@ impl Judgement {
         self.0 == Self::INCONSISTENT.0
     }
 
+    /// The peer is a Service that may lead back to the endpoint.
+    #[inline(always)]
+    pub(crate) const fn is_own_service(self) -> bool {
+        self.0 & Self::OWN_SERVICE != 0
+    }
+
+    #[inline(always)]
+    const fn of_own_service(self, own: bool) -> Self {
+        if own {
+            Self(self.0 | Self::OWN_SERVICE)
+        } else {
+            self
+        }
+    }
+
     /// The counter of the rule that allows, or of what denies.
     #[inline(always)]
     pub(crate) const fn rule(self) -> u32 {
@@ -53,12 +79,19 @@ impl Judgement {
 /// What a connection is judged by, apart from the peer's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub(crate) struct Service(u32);
+pub(crate) struct Opening(u32);
 
-impl Service {
+impl Opening {
+    /// Of the direction in which the connection was opened, its protocol, and the port of the side
+    /// that did not open it.
     #[inline(always)]
-    pub(crate) const fn new(protocol: u8, port: u16) -> Self {
-        Self((protocol as u32) << 16 | port as u32)
+    pub(crate) const fn new(direction: Direction, protocol: u8, port: u16) -> Self {
+        Self((direction as u32) << 24 | (protocol as u32) << 16 | port as u32)
+    }
+
+    #[inline(always)]
+    const fn is_egress(self) -> bool {
+        self.0 >> 24 == Direction::Egress as u32
     }
 
     #[inline(always)]
@@ -74,18 +107,66 @@ impl Service {
 
 /// Judges a connection by the rules of the direction in which it was opened.
 ///
-/// Not inlined: it is needed in three places, and none is on the way of an established packet.
+/// Not inlined: it is needed in several places, and none is on the way of an established packet.
 #[inline(never)]
 pub(crate) fn judge<F: Family, T: Tables>(
     tables: &T,
-    rules: &EndpointDirection,
+    endpoint: &Endpoint,
     remote: &F::Address,
-    service: Service,
+    opening: Opening,
+) -> Judgement {
+    if opening.is_egress() {
+        let rules = &endpoint.egress;
+        // Without isolation a Service matters only for the way back to an isolated pod.
+        let own = rules.flags & flags::OWN_SERVICES != 0 && endpoint.ingress.isolated();
+        let frontend = if rules.isolated() || own {
+            service::identity::<F, T>(tables, rules, *remote, opening)
+        } else {
+            None
+        };
+        return match frontend {
+            Some(identity) if identity & SERVICE != 0 => service::judge(tables, rules, identity),
+            // An entry on its way: the Service's place is still, or already, that of an address.
+            Some(identity) => by_identity(tables, rules, identity, opening),
+            None => by_address::<F, T>(tables, rules, *remote, opening),
+        };
+    }
+    let rules = &endpoint.ingress;
+    let judgement = by_address::<F, T>(tables, rules, *remote, opening);
+    if rules.flags & flags::DENIES != 0 && judgement.is_allowed() {
+        let address = F::node_key(*remote);
+        return denies::judge(tables, rules, &address, opening).unwrap_or(judgement);
+    }
+    judgement
+}
+
+/// What the policy set says of an address.
+#[inline(always)]
+fn by_address<F: Family, T: Tables>(
+    tables: &T,
+    rules: &EndpointDirection,
+    remote: F::Address,
+    opening: Opening,
 ) -> Judgement {
     if !rules.isolated() {
         return Judgement::allowed(NOT_ISOLATED);
     }
-    let granted = match grant::<F, T>(tables, rules, *remote) {
+    let identity = identity::<F, T>(tables, rules, remote);
+    by_identity(tables, rules, identity, opening)
+}
+
+/// What the policy set says of an identity.
+#[inline(always)]
+fn by_identity<T: Tables>(
+    tables: &T,
+    rules: &EndpointDirection,
+    identity: u32,
+    opening: Opening,
+) -> Judgement {
+    if !rules.isolated() {
+        return Judgement::allowed(NOT_ISOLATED);
+    }
+    let granted = match grant(tables, rules, identity) {
         Ok(granted) => granted,
         Err(inconsistent) => return inconsistent,
     };
@@ -95,20 +176,19 @@ pub(crate) fn judge<F: Family, T: Tables>(
     if grant.rule != 0 {
         return Judgement::allowed(grant.rule);
     }
-    if !has_ports(service.protocol()) || grant.table == 0 {
+    if !has_ports(opening.protocol()) || grant.table == 0 {
         return Judgement::denied(rules.deny_rule);
     }
-    port_verdict(tables, grant, service).unwrap_or(Judgement::denied(rules.deny_rule))
+    port_verdict(tables, grant, opening).unwrap_or(Judgement::denied(rules.deny_rule))
 }
 
-/// What the policy set grants to an address: its identity's own entry, or a wildcard's.
+/// What the policy set grants to an identity: its own entry, or a wildcard's.
 #[inline(always)]
-fn grant<F: Family, T: Tables>(
+fn grant<T: Tables>(
     tables: &T,
     rules: &EndpointDirection,
-    remote: F::Address,
+    identity: u32,
 ) -> Result<Option<Grant>, Judgement> {
-    let identity = identity::<F, T>(tables, rules, remote);
     let set = rules.set;
     if identity != ANYONE
         && let Some(grant) = tables.policy(&PolicyKey { set, identity })
@@ -145,15 +225,15 @@ fn identity<F: Family, T: Tables>(
 
 /// What a port table says of a port: the most specific prefix that has an entry.
 #[inline(always)]
-fn port_verdict<T: Tables>(tables: &T, grant: Grant, service: Service) -> Option<Judgement> {
+fn port_verdict<T: Tables>(tables: &T, grant: Grant, opening: Opening) -> Option<Judgement> {
     let mut level = 0;
     while level < PORT_LEVELS.len() {
         if grant.levels & (1 << level) != 0 {
             let key = PortKey::new(
                 grant.table,
-                service.protocol(),
+                opening.protocol(),
                 PORT_LEVELS[level],
-                service.port(),
+                opening.port(),
             );
             if let Some(verdict) = tables.port(&key) {
                 return Some(if verdict.verdict == ALLOW {

@@ -8,7 +8,7 @@
 //! from_endpoint ─┐
 //!                ├─ endpoint of the interface?  no ─────────────────────────────────> Drop
 //! to_endpoint  ──┘      │
-//!                       ├─ isolated in neither direction: source address (spoof.rs) ─> Next | Drop
+//!                       ├─ no policy asks about it: source address (spoof.rs) ─> Next | Drop
 //!                       │
 //!                 read.rs     Ethernet, ARP, neighbour discovery, addresses (spoof.rs)
 //!                       │
@@ -18,7 +18,9 @@
 //!                       │     one of an older generation: judged again, renewed or cut
 //!                       │     none: judged, then tracked (midstream.rs says when not)
 //!                       │
-//!                 judge.rs    identity of the peer, policy set, ports
+//!                 judge.rs    Service or identity of the peer, policy set, ports
+//!                       │
+//!                 note.rs     refused, but the pod sent it to itself through a Service
 //!                       │
 //!                 report.rs   counter, event ─────────────────────────────────────────> Next | Drop
 //! ```
@@ -45,6 +47,7 @@ mod judge;
 #[cfg(feature = "std")]
 pub mod memory;
 mod midstream;
+mod note;
 mod packet;
 mod read;
 mod report;
@@ -98,6 +101,7 @@ const OPEN: EndpointDirection = EndpointDirection {
     flags: 0,
     set: 0,
     deny_rule: 0,
+    second_set: 0,
 };
 
 /// The one way of every packet, and its one exit.
@@ -121,7 +125,7 @@ where
     };
     let verdict = if !known {
         Verdict::drop(DropReason::UnknownEndpoint)
-    } else if endpoint.isolated() {
+    } else if endpoint.judged() {
         match read::isolated(&context) {
             Ok(verdict) => verdict,
             Err(reason) => context.refused(reason),
@@ -129,5 +133,8 @@ where
     } else {
         spoof::only(&context)
     };
+    if verdict.note {
+        note::leave(&context);
+    }
     report::conclude(&context, verdict)
 }

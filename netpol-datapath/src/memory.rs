@@ -20,7 +20,9 @@ use netpol_common::counter::Counter;
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::{Event, EventLimit};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
+use netpol_common::note::{Note, PLACES};
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
+use netpol_common::service::ServiceKey;
 
 use crate::{Connections, Table, Tables};
 
@@ -75,10 +77,15 @@ pub struct Memory {
     pub policy: HashTable<PolicyKey, Grant>,
     /// What port tables say.
     pub ports: HashTable<PortKey, PortVerdict>,
-    /// The node's own addresses, IPv4 ones mapped.
+    /// Addresses of nodes, IPv4 ones mapped.
     pub node: HashTable<Address6, u32>,
+    /// Addresses and ports of Services -> identity.
+    pub service: HashTable<ServiceKey, u32>,
+    /// Addresses that are denied something here -> identity; IPv4 ones mapped.
+    pub source: HashTable<Address6, u32>,
     /// Events a second that are sent at most.
     pub events_per_second: u32,
+    notes: RefCell<HashTable<u32, Note>>,
     conntrack_v4: RefCell<Conntrack<Key4>>,
     conntrack_v6: RefCell<Conntrack<Key6>>,
     counters: RefCell<Vec<Counter>>,
@@ -113,6 +120,9 @@ impl Memory {
             policy: HashTable::new(capacities.agent),
             ports: HashTable::new(capacities.agent),
             node: HashTable::new(capacities.agent),
+            service: HashTable::new(capacities.agent),
+            source: HashTable::new(capacities.agent),
+            notes: RefCell::new(HashTable::new(PLACES as usize)),
             events_per_second: u32::MAX,
             conntrack_v4: RefCell::new(Conntrack::new(&capacities)),
             conntrack_v6: RefCell::new(Conntrack::new(&capacities)),
@@ -239,8 +249,29 @@ impl Tables for Memory {
         self.ports.get(key).copied()
     }
 
-    fn is_node(&self, address: &Address6) -> bool {
-        self.node.get(address).is_some()
+    fn node(&self, address: &Address6) -> Option<u32> {
+        self.node.get(address).copied()
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<u32> {
+        self.service.get(key).copied()
+    }
+
+    fn source(&self, address: &Address6) -> Option<u32> {
+        self.source.get(address).copied()
+    }
+
+    fn note(&self, place: u32) -> Option<Note> {
+        self.notes.borrow().get(&place).copied()
+    }
+
+    fn leave_note(&self, place: u32, note: &Note) {
+        // There are as many places as it holds.
+        let _ = self.notes.borrow_mut().insert(place, *note);
+    }
+
+    fn drop_note(&self, place: u32) {
+        self.notes.borrow_mut().remove(&place);
     }
 
     fn count(&self, counter: u32, bytes: u32) -> bool {

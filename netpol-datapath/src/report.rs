@@ -150,6 +150,7 @@ mod tests {
                 flags: flags::ISOLATED,
                 set: 1,
                 deny_rule,
+                second_set: 0,
             },
             v4: [u32::from_ne_bytes([10, 0, 0, 2]), 0],
             ..Endpoint::default()

@@ -9,7 +9,9 @@ use netpol_common::conntrack::{Connection, Timeout};
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::{Event, EventLimit};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
+use netpol_common::note::Note;
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
+use netpol_common::service::ServiceKey;
 
 /// One of the two conntrack tables of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +57,20 @@ pub trait Tables {
     fn policy(&self, key: &PolicyKey) -> Option<Grant>;
     /// What a port table says.
     fn port(&self, key: &PortKey) -> Option<PortVerdict>;
-    /// Whether an address is one of the node's own; IPv4 addresses are mapped.
-    fn is_node(&self, address: &Address6) -> bool;
+    /// Whose node's an address is, if a node's: `OWN_NODE` or `OTHER_NODE` of
+    /// [`netpol_common::maps`]. IPv4 addresses are mapped.
+    fn node(&self, address: &Address6) -> Option<u32>;
+    /// The identity of a Service's address and port.
+    fn service(&self, key: &ServiceKey) -> Option<u32>;
+    /// The identity under which an address is denied; IPv4 addresses are mapped.
+    fn source(&self, address: &Address6) -> Option<u32>;
+
+    /// The note at a place.
+    fn note(&self, place: u32) -> Option<Note>;
+    /// Leaves a note, whatever is at its place.
+    fn leave_note(&self, place: u32, note: &Note);
+    /// Removes the note at a place.
+    fn drop_note(&self, place: u32);
 
     /// Adds one packet of `bytes` to a counter; false when there is no such counter.
     #[must_use]

@@ -21,6 +21,8 @@ pub(crate) struct Verdict {
     pub(crate) counter: u32,
     /// Whether an event goes out.
     pub(crate) event: bool,
+    /// Whether the packet may come back, and leaves a note.
+    pub(crate) note: bool,
 }
 
 impl Verdict {
@@ -29,6 +31,7 @@ impl Verdict {
         decision: Decision::Next,
         counter: 0,
         event: false,
+        note: false,
     };
 
     /// A packet of something known passes.
@@ -38,7 +41,15 @@ impl Verdict {
             decision: Decision::Next,
             counter,
             event: false,
+            note: false,
         }
+    }
+
+    /// The packet leaves a note.
+    #[inline(always)]
+    pub(crate) const fn noting(mut self, note: bool) -> Self {
+        self.note = note;
+        self
     }
 
     /// The first packet of a connection passes.
@@ -48,6 +59,7 @@ impl Verdict {
             decision: Decision::Next,
             counter,
             event: true,
+            note: false,
         }
     }
 
@@ -58,6 +70,7 @@ impl Verdict {
             decision: Decision::Drop,
             counter,
             event: true,
+            note: false,
         }
     }
 

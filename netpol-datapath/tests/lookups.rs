@@ -9,8 +9,10 @@ use netpol_common::conntrack::{Connection, Key4, Key6, Timeout};
 use netpol_common::endpoint::{Endpoint, EndpointDirection, flags};
 use netpol_common::event::{Event, EventLimit};
 use netpol_common::identity::{Address4, Address6, POD, Prefix4, Prefix6};
+use netpol_common::note::Note;
 use netpol_common::policy::{ALLOW, Grant, PolicyKey, PortKey, PortVerdict};
 use netpol_common::protocol::TCP;
+use netpol_common::service::ServiceKey;
 use netpol_datapath::build::{packet, tcp};
 use netpol_datapath::memory::{Memory, SlicePacket};
 use netpol_datapath::{Connections, Decision, Table, Tables, from_endpoint, to_endpoint};
@@ -62,8 +64,23 @@ impl Tables for Counted<'_> {
     fn port(&self, key: &PortKey) -> Option<PortVerdict> {
         self.ask("ports").port(key)
     }
-    fn is_node(&self, address: &Address6) -> bool {
-        self.ask("node").is_node(address)
+    fn node(&self, address: &Address6) -> Option<u32> {
+        Tables::node(self.ask("node"), address)
+    }
+    fn service(&self, key: &ServiceKey) -> Option<u32> {
+        Tables::service(self.ask("service"), key)
+    }
+    fn source(&self, address: &Address6) -> Option<u32> {
+        Tables::source(self.ask("source"), address)
+    }
+    fn note(&self, place: u32) -> Option<Note> {
+        self.ask("notes").note(place)
+    }
+    fn leave_note(&self, place: u32, note: &Note) {
+        self.ask("notes, written").leave_note(place, note);
+    }
+    fn drop_note(&self, place: u32) {
+        self.ask("notes, written").drop_note(place);
     }
     fn count(&self, counter: u32, bytes: u32) -> bool {
         self.ask("counters").count(counter, bytes)
@@ -129,6 +146,7 @@ fn node(policies: u32) -> Memory {
         flags: flags::ISOLATED | flags::CIDR,
         set: SET,
         deny_rule: 64,
+        second_set: 0,
     };
     let endpoint = Endpoint {
         generation: 1,

@@ -13,7 +13,9 @@ use netpol_common::counter::Counter;
 use netpol_common::endpoint::{Endpoint, Slot};
 use netpol_common::event::EventLimit;
 use netpol_common::identity::{Address4, Address6};
+use netpol_common::note::{Note, PLACES};
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
+use netpol_common::service::ServiceKey;
 
 #[map]
 pub(crate) static ENDPOINT: HashMap<u32, Slot> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
@@ -36,7 +38,17 @@ pub(crate) static POLICY: HashMap<PolicyKey, Grant> =
 pub(crate) static PORTS: HashMap<PortKey, PortVerdict> =
     HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
 #[map]
-pub(crate) static NODE: HashMap<Address6, u32> = HashMap::with_max_entries(256, BPF_F_NO_PREALLOC);
+pub(crate) static NODE: HashMap<Address6, u32> =
+    HashMap::with_max_entries(32_768, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static SERVICE: HashMap<ServiceKey, u32> =
+    HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static SOURCE: HashMap<Address6, u32> =
+    HashMap::with_max_entries(262_144, BPF_F_NO_PREALLOC);
+/// Allocated in advance, as conntrack is: one element a place, and some for replacing them.
+#[map]
+pub(crate) static NOTES: HashMap<u32, Note> = HashMap::with_max_entries(PLACES, 0);
 #[map]
 pub(crate) static CONNTRACK_V4: HashMap<Key4, Connection> = HashMap::with_max_entries(262_144, 0);
 #[map]

@@ -10,7 +10,9 @@ use netpol_common::conntrack::{Connection, Key4, Key6, Timeout};
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::{Event, EventLimit};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
+use netpol_common::note::Note;
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
+use netpol_common::service::ServiceKey;
 use netpol_datapath::{Connections, Table, Tables};
 
 use crate::maps;
@@ -64,8 +66,35 @@ impl Tables for KernelMaps {
     }
 
     #[inline(always)]
-    fn is_node(&self, address: &Address6) -> bool {
-        maps::NODE.get_ptr(address).is_some()
+    fn node(&self, address: &Address6) -> Option<u32> {
+        copy(&maps::NODE, address)
+    }
+
+    #[inline(always)]
+    fn service(&self, key: &ServiceKey) -> Option<u32> {
+        copy(&maps::SERVICE, key)
+    }
+
+    #[inline(always)]
+    fn source(&self, address: &Address6) -> Option<u32> {
+        copy(&maps::SOURCE, address)
+    }
+
+    #[inline(always)]
+    fn note(&self, place: u32) -> Option<Note> {
+        copy(&maps::NOTES, &place)
+    }
+
+    #[inline(always)]
+    fn leave_note(&self, place: u32, note: &Note) {
+        // Two CPUs at once may find no element left; the packet is then sent again.
+        let _ = maps::NOTES.insert(&place, note, 0);
+    }
+
+    #[inline(always)]
+    fn drop_note(&self, place: u32) {
+        // Another note may have taken its place.
+        let _ = maps::NOTES.remove(&place);
     }
 
     #[inline(always)]

@@ -71,6 +71,10 @@ pub struct Limits {
     pub cidrs_v4: u32,
     /// IPv6 prefixes.
     pub cidrs_v6: u32,
+    /// Addresses and ports of Services.
+    pub services: u32,
+    /// Addresses of pods that are refused something.
+    pub sources: u32,
     /// Entries of the policy map.
     pub policy_entries: u32,
     /// Entries of the port map.
@@ -87,6 +91,8 @@ impl Limits {
         identities_v6: u32::MAX,
         cidrs_v4: u32::MAX,
         cidrs_v6: u32::MAX,
+        services: u32::MAX,
+        sources: u32::MAX,
         policy_entries: u32::MAX,
         port_entries: u32::MAX,
         rules: u32::MAX,
@@ -102,6 +108,8 @@ impl Limits {
             identities_v6: maps.identities_v6 / 2,
             cidrs_v4: maps.cidrs_v4 / 2,
             cidrs_v6: maps.cidrs_v6 / 2,
+            services: maps.services / 2,
+            sources: maps.sources / 2,
             policy_entries: maps.policy_entries / 2,
             port_entries: maps.port_entries / 2,
             rules: maps.rules / 2,

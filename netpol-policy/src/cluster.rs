@@ -37,6 +37,8 @@ pub(crate) type PodIndex = u32;
 pub(crate) struct Cluster {
     namespaces: BTreeMap<String, Labels>,
     nodes: BTreeMap<String, Node>,
+    /// Addresses of nodes, with how many have them.
+    node_addresses: BTreeMap<IpAddr, usize>,
     pods: Slab<Arc<Pod>>,
     pod_places: HashMap<ByKey, PodIndex>,
     labels: LabelPool,
@@ -322,12 +324,43 @@ impl Cluster {
         self.nodes.get(name)
     }
 
-    pub(crate) fn set_node(&mut self, node: Node) {
-        self.nodes.insert(node.name.clone(), node);
+    /// Whether an address is one of a Node object's.
+    pub(crate) fn is_node(&self, address: IpAddr) -> bool {
+        self.node_addresses.contains_key(&address)
     }
 
-    pub(crate) fn remove_node(&mut self, name: &str) {
-        self.nodes.remove(name);
+    /// The addresses of every node.
+    pub(crate) fn node_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.node_addresses.keys().copied()
+    }
+
+    /// Stores a node and gives what it replaces.
+    pub(crate) fn set_node(&mut self, node: Node) -> Option<Node> {
+        let before = self.remove_node(&node.name);
+        for address in &node.addresses {
+            *self.node_addresses.entry(*address).or_default() += 1;
+        }
+        self.nodes.insert(node.name.clone(), node);
+        before
+    }
+
+    pub(crate) fn remove_node(&mut self, name: &str) -> Option<Node> {
+        let node = self.nodes.remove(name)?;
+        for address in &node.addresses {
+            if let Some(count) = self.node_addresses.get_mut(address) {
+                *count -= 1;
+                if *count == 0 {
+                    self.node_addresses.remove(address);
+                }
+            }
+        }
+        Some(node)
+    }
+
+    /// Addresses of the pods that a policy selects.
+    pub(crate) fn addresses_of_subjects(&self, policy: &Policy) -> Vec<IpAddr> {
+        let namespaces = Namespaces::Named(policy.key.namespace.clone());
+        self.addresses_of_peer(&namespaces, &policy.subjects)
     }
 
     /// Stores a policy and gives what it replaces.

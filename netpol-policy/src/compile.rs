@@ -7,15 +7,24 @@
 //!   address, prefix -> identity   identities.rs  the terms each satisfies, as a number
 //!    set x identity -> grant      sets.rs        ports.rs
 //!              rule -> counter    rules.rs
+//!           Service -> identity   frontends.rs   what its backends are (backends.rs)
+//!   endpoint -> own Services      own.rs         through which it may reach itself
+//!  source x endpoint -> refusals  denies.rs      what pods may not send here (sources.rs)
 //! ```
 //! All of it is kept and changed in place: a commit looks at what the changes touched.
 
+pub(crate) mod backends;
 pub(crate) mod blocks;
+pub(crate) mod denies;
 pub(crate) mod endpoints;
+pub(crate) mod frontends;
 pub(crate) mod identities;
+pub(crate) mod own;
 pub(crate) mod ports;
 pub(crate) mod rules;
+mod services;
 pub(crate) mod sets;
+pub(crate) mod sources;
 pub(crate) mod terms;
 
 use std::{
@@ -26,17 +35,21 @@ use std::{
 use ipnet::IpNet;
 use netpol_common::{
     address::{v4_word, v6_words},
-    identity::{Address4, Address6, Prefix4, Prefix6},
+    identity::{Address4, Address6, NOWHERE, Prefix4, Prefix6},
     policy::PolicyKey,
 };
 
-use crate::{cluster::Cluster, numbers::Numbers, object::ObjectKey, tables::Tables};
+use crate::{cluster::Cluster, numbers::Numbers, object::ObjectKey, policy::Peer, tables::Tables};
+use denies::Denies;
 use endpoints::LocalEndpoint;
+use frontends::Frontends;
 use identities::{Identities, IdentityIndex};
+use own::{OwnServices, OwnSet};
 use ports::PortTables;
 use rules::Rules;
 pub(crate) use sets::AppliedPolicy;
 use sets::{SetIndex, Sets, Shared};
+use sources::Sources;
 use terms::{NameIndex, TermIndex, Terms, affected_addresses};
 
 /// Everything compiled.
@@ -49,6 +62,14 @@ pub(crate) struct Compiler {
     pub(crate) rules: Rules,
     pub(crate) ports: PortTables,
     pub(crate) numbers: Numbers,
+    pub(crate) frontends: Frontends,
+    pub(crate) own: OwnServices,
+    pub(crate) sources: Sources,
+    pub(crate) denies: Denies,
+    /// kube-proxy masquerades whatever is sent to a ClusterIP.
+    pub(crate) masquerade_all: bool,
+    /// Sets of own Services that endpoints have left since the last commit.
+    left_over: Vec<OwnSet>,
 }
 
 /// What the changes since the last commit may have touched.
@@ -58,6 +79,12 @@ pub(crate) struct Touched {
     pub(crate) pods: BTreeSet<ObjectKey>,
     /// Addresses whose pod, or whose pod's labels, ports or namespace, changed.
     pub(crate) addresses: BTreeSet<IpAddr>,
+    /// Addresses whose pod, or the egress policies that isolate it, changed.
+    pub(crate) sources: BTreeSet<IpAddr>,
+    /// Services whose object or slices changed.
+    pub(crate) services: BTreeSet<ObjectKey>,
+    /// Addresses that came to a Service or left it.
+    pub(crate) backends: BTreeSet<IpAddr>,
 }
 
 impl Compiler {
@@ -90,8 +117,17 @@ impl Compiler {
                     identity: *wildcard,
                 });
             }
+            for frontend in &set.frontends {
+                let frontend = &mut self.frontends.frontends[*frontend];
+                frontend.sets.remove(&place);
+                tables.policy.unset(&PolicyKey {
+                    set: set.number,
+                    identity: frontend.id,
+                });
+            }
         }
-        self.place_all(cluster, touched, tables);
+        let mut affected = self.place_all(cluster, touched, tables);
+        self.place_frontends(cluster, touched, &mut affected, tables);
         let gone = self.identities.collect(&mut self.terms, &mut self.numbers);
         for (place, identity) in gone {
             for set in &identity.sets {
@@ -106,15 +142,36 @@ impl Compiler {
             }
         }
         self.add_entries(tables);
+        self.refuse(cluster, touched, &mut affected, tables);
+        affected.append(&mut touched.pods);
+        for pod in affected {
+            self.settle_endpoint(&pod, cluster, tables);
+        }
+        for set in std::mem::take(&mut self.left_over) {
+            self.own.release(set, &mut self.numbers, &mut tables.policy);
+        }
+        let wanted = self.asks_for_services();
+        self.frontends.want(wanted, &mut tables.services);
+        self.frontends.backends.settle();
         self.terms.settle();
     }
 
-    /// Gives every touched address and prefix its identity.
-    fn place_all(&mut self, cluster: &Cluster, touched: &mut Touched, tables: &mut Tables) {
+    /// Gives every touched address and prefix its identity; gives the local pods among them.
+    fn place_all(
+        &mut self,
+        cluster: &Cluster,
+        touched: &mut Touched,
+        tables: &mut Tables,
+    ) -> BTreeSet<ObjectKey> {
         for peer in &self.terms.changed.peers {
             let affected = affected_addresses(peer, cluster);
             touched.addresses.extend(affected);
+            if let Peer::Block(block) = peer {
+                let backends = cluster.services.addresses_in(block.net);
+                touched.addresses.extend(backends);
+            }
         }
+        let mut affected = BTreeSet::new();
         for name in &self.terms.changed.names {
             touched.addresses.extend(cluster.addresses_naming(name));
         }
@@ -128,6 +185,9 @@ impl Compiler {
                 &mut self.numbers,
             );
             set_address(tables, address, id);
+            let backends = &mut self.frontends.backends;
+            backends.refresh(address, cluster, &mut self.terms);
+            affected.extend(cluster.claimants(address).map(|pod| pod.key.clone()));
         }
         for prefix in std::mem::take(&mut self.terms.blocks.dirty) {
             let is_boundary = self.terms.blocks.is_boundary(prefix);
@@ -137,12 +197,15 @@ impl Compiler {
                     .place_prefix(prefix, signature, &mut self.terms, &mut self.numbers);
             set_prefix(tables, prefix, id);
         }
+        affected
     }
 
     /// Gives every pair of a set and an identity that needs one its entry, where either is new.
     fn add_entries(&mut self, tables: &mut Tables) {
         let mut pairs: BTreeSet<(SetIndex, IdentityIndex)> = BTreeSet::new();
-        for set in std::mem::take(&mut self.sets.fresh) {
+        let fresh = std::mem::take(&mut self.sets.fresh);
+        self.add_frontend_entries(&fresh, tables);
+        for set in fresh {
             for (wildcard, grant) in self.sets.sets[set].wildcards() {
                 let key = PolicyKey {
                     set: self.sets.sets[set].number,
@@ -189,6 +252,14 @@ impl Compiler {
                 tables.policy.set(key, grant);
             }
         }
+    }
+
+    /// Whether a number means something now: some address, Service or source has it, or nobody.
+    pub(crate) fn is_current(&self, id: u32) -> bool {
+        id == NOWHERE
+            || self.identities.is_current(id)
+            || self.frontends.is_current(id)
+            || self.sources.is_current(id)
     }
 
     fn satisfying<'a>(

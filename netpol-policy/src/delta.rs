@@ -16,6 +16,11 @@
 //!   `n`; an `a` that ends is given such entries there (classes that merge);
 //! - *through* a number made for the pair, which is `a` to the former sets and `n` to the latter.
 //!
+//! Services' addresses and refused sources are places as addresses are. What a port of every node
+//! was, or will be, before and after a Service has it, is many things, one for each node: such a
+//! place is denied between steps 2 and 4 where endpoints switch, and changes in one operation where
+//! none does.
+//!
 //! Where one endpoint switches to a set that another leaves, and the two want different verdicts on
 //! an address that moves at the same time, the set denies it between steps 2 and 4: closed before
 //! open. No single change of the cluster leads there, only several at once.
@@ -31,9 +36,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use netpol_common::{
     endpoint::Endpoint,
-    identity::{ANY_POD, POD},
+    identity::{self, ANY_POD, NOWHERE, POD, SERVICE},
     maps::NumberKind,
     policy::{Grant, PolicyKey},
+    service::ServiceKey,
 };
 
 use crate::{
@@ -90,8 +96,12 @@ enum Way {
 
 impl Planner<'_> {
     fn run(&mut self, moves: &[Move]) {
-        let pairs: BTreeSet<(u32, u32)> = moves.iter().map(|m| (m.from, m.to)).collect();
-        let rejudging = self.rejudging(&pairs);
+        let seen = moves.iter().filter(|m| !m.blind);
+        let pairs: BTreeSet<(u32, u32)> = seen.map(|m| (m.from, m.to)).collect();
+        let mut rejudging = self.rejudging(&pairs);
+        if moves.iter().any(|m| m.blind) || self.node_ports_move() {
+            rejudging.extend(self.sets.lasting.keys());
+        }
         let switching = self.switching();
         if !switching.is_empty() || !rejudging.is_empty() {
             self.compiler
@@ -100,7 +110,7 @@ impl Planner<'_> {
         }
         self.add_referents();
         let ways = self.ways(&pairs);
-        self.move_first(moves, &ways);
+        self.move_first(moves, &ways, !switching.is_empty());
         self.switch(&switching);
         self.mend_entries();
         self.move_second(moves, &ways);
@@ -159,12 +169,16 @@ impl Planner<'_> {
             };
             let leads = self.leads_to_one(from, &destinations);
             let traded = self.is_traded(from, to);
+            // A Service's entry has no ports: what an address is granted cannot stand there.
+            let mixed = (from ^ to) & SERVICE != 0;
+            let as_before = if mixed { to } else { as_before };
+            let leads = leads && !mixed;
             let way = if !traded && self.leaving_agree(from, as_before) {
                 Way::Early
             } else if !traded && (leads || self.arriving_agree(from, to)) {
                 Way::Late
             } else {
-                Way::Through(self.temporary_identity(to))
+                Way::Through(self.temporary_identity(from, to))
             };
             ways.insert((from, to), way);
         }
@@ -176,11 +190,13 @@ impl Planner<'_> {
                 ..
             } = self.sets.clone();
             match *way {
-                Way::Early if self.is_fresh(to) => {
+                Way::Early if self.is_fresh(to) && (from ^ to) & SERVICE == 0 => {
                     let keys = self.bridge(&leaving, from, to);
                     self.switch_bridges.extend(keys);
                 }
-                Way::Late if self.leads_to_one(from, &destinations) => {
+                Way::Late
+                    if self.leads_to_one(from, &destinations) && (from ^ to) & SERVICE == 0 =>
+                {
                     let keys = self.bridge_to(&arriving, to, from);
                     self.move_bridges.extend(keys);
                 }
@@ -221,13 +237,14 @@ impl Planner<'_> {
 
     fn is_fresh(&self, id: u32) -> bool {
         let numbers = &self.compiler.numbers;
-        id & !POD != 0 && numbers.is_fresh(NumberKind::Identity, id & !POD)
+        let number = identity::number(id);
+        number != 0 && numbers.is_fresh(NumberKind::Identity, number)
     }
 
-    fn temporary_identity(&mut self, to: u32) -> u32 {
+    fn temporary_identity(&mut self, from: u32, to: u32) -> u32 {
         let number = self.compiler.numbers.temporary(NumberKind::Identity);
         self.temporary.push(number);
-        number | (to & POD)
+        number | (to & POD) | (from & to & SERVICE)
     }
 
     /// Whether the sets that endpoints leave judge two identities alike, as they are now.
@@ -243,7 +260,7 @@ impl Planner<'_> {
             self.tables.policy.programmed(),
             self.tables.policy.desired(),
         );
-        let ends = !self.compiler.identities.is_current(from);
+        let ends = !self.compiler.is_current(from);
         self.sets.arriving.iter().all(|(set, flags)| {
             let keeps = ends && self.sets.lasting.contains_key(set);
             let then = if keeps { now } else { end };
@@ -253,7 +270,7 @@ impl Planner<'_> {
 
     /// Whether an identity ends, and all its addresses go to the same one.
     fn leads_to_one(&self, from: u32, destinations: &BTreeMap<u32, usize>) -> bool {
-        !self.compiler.identities.is_current(from) && destinations.get(&from) == Some(&1)
+        !self.compiler.is_current(from) && destinations.get(&from) == Some(&1)
     }
 
     /// Makes sets judge `id` as they judge `like` now; gives the entries that took.
@@ -284,8 +301,14 @@ impl Planner<'_> {
     }
 
     /// Step 2.
-    fn move_first(&mut self, moves: &[Move], ways: &HashMap<(u32, u32), Way>) {
+    fn move_first(&mut self, moves: &[Move], ways: &HashMap<(u32, u32), Way>, switching: bool) {
         for m in moves {
+            if m.blind {
+                if switching {
+                    self.put(m.place.entry(NOWHERE));
+                }
+                continue;
+            }
             match ways[&(m.from, m.to)] {
                 Way::Early => self.arrive(m),
                 Way::Through(id) => self.put(m.place.entry(id)),
@@ -336,7 +359,7 @@ impl Planner<'_> {
             None => {
                 let id = d.key.identity;
                 let left_over = self.sets.end.contains_key(&d.key.set)
-                    && (id == ANY_POD || self.compiler.identities.is_current(id));
+                    && (id == ANY_POD || self.compiler.is_current(id));
                 if left_over {
                     self.delete(Key::Policy(d.key));
                 }
@@ -347,6 +370,10 @@ impl Planner<'_> {
     /// Step 4.
     fn move_second(&mut self, moves: &[Move], ways: &HashMap<(u32, u32), Way>) {
         for m in moves {
+            if m.blind {
+                self.arrive(m);
+                continue;
+            }
             match ways[&(m.from, m.to)] {
                 Way::Early => {}
                 Way::Through(_) | Way::Late => self.arrive(m),
@@ -397,19 +424,29 @@ impl Planner<'_> {
                 effective(before, set, flags, *from) != effective(after, set, flags, *to)
             })
         };
-        let in_place: BTreeSet<u32> = self
-            .tables
-            .policy
-            .differences()
-            .iter()
-            .filter(|d| d.programmed.is_some())
-            .map(|d| d.key.set)
-            .collect();
+        // What had an entry, or what is there and had none.
+        let known = |d: &Difference<PolicyKey, Grant>| {
+            d.programmed.is_some() || !self.is_fresh(d.key.identity)
+        };
+        let differences = self.tables.policy.differences();
+        let known = differences.iter().filter(|d| known(d));
+        let in_place: BTreeSet<u32> = known.map(|d| d.key.set).collect();
         let lasting = self.sets.lasting.iter();
         lasting
             .filter(|(set, flags)| in_place.contains(set) || changes(**set, **flags))
             .map(|(set, _)| *set)
             .collect()
+    }
+
+    /// Whether some address is a node's that was none, or the other way round, while Services have
+    /// ports on nodes.
+    fn node_ports_move(&self) -> bool {
+        let services = &self.tables.services;
+        let all = services
+            .programmed()
+            .keys()
+            .chain(services.desired().keys());
+        !self.tables.node.differences().is_empty() && all.into_iter().any(ServiceKey::is_node_port)
     }
 
     /// Step 5. Also for an endpoint that switched in step 3 but kept this set in one direction:
@@ -421,7 +458,7 @@ impl Planner<'_> {
         self.generation += 1;
         let endpoints = self.tables.endpoints.programmed().iter();
         let mut affected: Vec<(u32, Endpoint)> = endpoints
-            .filter(|(_, e)| sets.contains(&e.ingress.set) || sets.contains(&e.egress.set))
+            .filter(|(_, endpoint)| verdicts::asked(endpoint).any(|(set, _)| sets.contains(&set)))
             .map(|(ifindex, endpoint)| (*ifindex, *endpoint))
             .collect();
         affected.sort_unstable_by_key(|(ifindex, _)| *ifindex);
@@ -478,6 +515,8 @@ impl Planner<'_> {
         self.tables.cidrs_v6.settle();
         self.tables.policy.settle();
         self.tables.node.settle();
+        self.tables.services.settle();
+        self.tables.sources.settle();
     }
 
     fn put(&mut self, entry: Entry) {
@@ -490,6 +529,8 @@ impl Planner<'_> {
             Entry::CidrV6(key, value) => tables.cidrs_v6.programme(key, value),
             Entry::Policy(key, value) => tables.policy.programme(key, value),
             Entry::Node(key, value) => tables.node.programme(key, value),
+            Entry::Service(key, value) => tables.services.programme(key, value),
+            Entry::Source(key, value) => tables.sources.programme(key, value),
             Entry::Port(key, value) => self.compiler.ports.table.programme(key, value),
             Entry::Number(key, value) => self.compiler.numbers.table.programme(key, value),
         }
@@ -506,6 +547,8 @@ impl Planner<'_> {
             Key::CidrV6(key) => tables.cidrs_v6.unprogramme(key),
             Key::Policy(key) => tables.policy.unprogramme(key),
             Key::Node(key) => tables.node.unprogramme(key),
+            Key::Service(key) => tables.services.unprogramme(key),
+            Key::Source(key) => tables.sources.unprogramme(key),
             Key::Port(key) => self.compiler.ports.table.unprogramme(key),
             Key::Number(key) => self.compiler.numbers.table.unprogramme(key),
         }

@@ -39,8 +39,10 @@ pub use policy::{
     Rule,
 };
 pub use selector::{Operator, Requirement, Selector};
-pub use service::{EndpointSlice, SERVICE_NAME_LABEL, Service, ServicePort, SlicePort, TargetPort};
+pub use service::{
+    EndpointSlice, SERVICE_NAME_LABEL, Service, ServicePort, SliceEndpoint, SlicePort, TargetPort,
+};
 pub use state::{
-    ClusterState, EndpointDirectionView, EndpointView, LocalPod, PolicyView, RuleAttribution,
-    RuleView, TableUse,
+    BackendView, ClusterState, EndpointDirectionView, EndpointView, LocalPod, PolicyView,
+    RuleAttribution, RuleView, ServiceView, TableUse,
 };

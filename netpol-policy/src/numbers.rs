@@ -8,8 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use netpol_common::{
-    counter,
-    identity::POD,
+    counter, identity,
     maps::{Digest, Number, NumberKind},
 };
 
@@ -190,11 +189,13 @@ fn numbers_in_use(programmed: &Programmed) -> HashMap<NumberKind, BTreeSet<u32>>
     let identities = programmed.identities_v4.values();
     let identities = identities.chain(programmed.identities_v6.values());
     let identities = identities.chain(programmed.cidrs_v4.values());
-    for identity in identities.chain(programmed.cidrs_v6.values()) {
-        mark(NumberKind::Identity, identity & !POD);
+    let identities = identities.chain(programmed.cidrs_v6.values());
+    let identities = identities.chain(programmed.services.values());
+    for identity in identities.chain(programmed.sources.values()) {
+        mark(NumberKind::Identity, identity::number(*identity));
     }
     for (key, grant) in &programmed.policy {
-        mark(NumberKind::Identity, key.identity & !POD);
+        mark(NumberKind::Identity, identity::number(key.identity));
         mark(NumberKind::PolicySet, key.set);
         mark(NumberKind::PortTable, grant.table);
         mark(NumberKind::Rule, grant.rule);
@@ -206,6 +207,7 @@ fn numbers_in_use(programmed: &Programmed) -> HashMap<NumberKind, BTreeSet<u32>>
     for endpoint in programmed.endpoints.values() {
         for direction in [endpoint.ingress, endpoint.egress] {
             mark(NumberKind::PolicySet, direction.set);
+            mark(NumberKind::PolicySet, direction.second_set);
             mark(NumberKind::Rule, direction.deny_rule);
         }
     }

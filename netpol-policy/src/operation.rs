@@ -7,6 +7,7 @@ use netpol_common::{
     identity::{Address4, Address6, Prefix4, Prefix6},
     maps::{Digest, Number},
     policy::{Grant, PolicyKey, PortKey, PortVerdict},
+    service::ServiceKey,
 };
 
 /// One step from what is programmed to what is desired.
@@ -81,8 +82,12 @@ maps! {
     Policy, policy: PolicyKey => Grant;
     /// Port table and port -> verdict.
     Port, ports: PortKey => PortVerdict;
-    /// The node's own addresses, IPv4 ones mapped into IPv6 -> 1.
+    /// Addresses of nodes, IPv4 ones mapped into IPv6 -> whose.
     Node, node: Address6 => u32;
+    /// Address and port of a Service -> identity.
+    Service, services: ServiceKey => u32;
+    /// Address of a source that is refused something, IPv4 ones mapped into IPv6 -> identity.
+    Source, sources: Address6 => u32;
     /// What a number stands for -> the number.
     Number, numbers: Digest => Number;
 }

@@ -84,9 +84,17 @@ pub struct EndpointSlice {
     pub service: Option<String>,
     /// Its ports, those without a number left out: nothing is sent there.
     pub ports: Vec<SlicePort>,
-    /// The addresses of its endpoints, sorted: ready, not ready and terminating ones. Empty for
-    /// one of host names.
-    pub addresses: Vec<IpAddr>,
+    /// Its endpoints, sorted: ready, not ready and terminating ones. None for one of host names.
+    pub endpoints: Vec<SliceEndpoint>,
+}
+
+/// One of an EndpointSlice's endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SliceEndpoint {
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether `targetRef` says that it is a pod.
+    pub is_pod: bool,
 }
 
 /// One of an EndpointSlice's ports.

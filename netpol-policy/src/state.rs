@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use netpol_common::{Direction, address::v6_words, identity::Address6};
+use netpol_common::{Direction, address::v6_words, identity::Address6, maps};
 
 use crate::{
     change::{Change, Limits, Scope},
@@ -14,18 +14,21 @@ use crate::{
     compile::{
         Compiler, Touched,
         endpoints::{Circumstances, Closed},
+        frontends::mapped,
     },
     delta,
     numbers::highest_generation,
-    object::{Kind, Object, ObjectKey, ObjectRef, Pod},
+    object::{Kind, Node, Object, ObjectKey, ObjectRef, Pod},
     operation::{Delta, Programmed},
     policy::Policy,
     tables::Tables,
 };
 
 mod capacity;
+mod services;
 mod view;
 
+pub use services::{BackendView, ServiceView};
 pub use view::{
     EndpointDirectionView, EndpointView, LocalPod, PolicyView, RuleAttribution, RuleView, TableUse,
 };
@@ -47,6 +50,10 @@ pub struct ClusterState {
     local: BTreeSet<ObjectKey>,
     interfaces: BTreeMap<ObjectKey, u32>,
     local_addresses: BTreeSet<IpAddr>,
+    /// Addresses of nodes may have changed since the last commit.
+    nodes_changed: bool,
+    /// Whether the addresses of other nodes are programmed.
+    all_nodes: bool,
     closed: BTreeMap<ObjectKey, Closed>,
     touched: Touched,
     compiler: Compiler,
@@ -65,12 +72,23 @@ impl ClusterState {
             local: BTreeSet::new(),
             interfaces: BTreeMap::new(),
             local_addresses: BTreeSet::new(),
+            nodes_changed: true,
+            all_nodes: false,
             closed: BTreeMap::new(),
             touched: Touched::default(),
             compiler: Compiler::default(),
             tables: Tables::default(),
             generation: 0,
         }
+    }
+
+    /// kube-proxy masquerades whatever is sent to a ClusterIP (its flag `--masquerade-all`), so
+    /// that backends do not learn who sends: a pod must then be allowed to reach every backend of
+    /// a Service.
+    #[must_use]
+    pub fn with_masquerade_all(mut self) -> Self {
+        self.compiler.masquerade_all = true;
+        self
     }
 
     /// Takes over what the maps hold: at the start, or when an operation failed. The next delta
@@ -97,7 +115,12 @@ impl ClusterState {
                     self.touch_namespace(&name);
                 }
             }
-            Change::Set(Object::Node(node)) => self.cluster.set_node(node),
+            Change::Set(Object::Node(node)) => {
+                self.touch_node(&node);
+                if let Some(before) = self.cluster.set_node(node) {
+                    self.touch_node(&before);
+                }
+            }
             Change::Set(Object::NetworkPolicy(policy)) => self.set_policy(policy),
             Change::Set(Object::Service(service)) => self.cluster.services.set(service),
             Change::Set(Object::EndpointSlice(slice)) => self.cluster.services.set_slice(slice),
@@ -121,14 +144,19 @@ impl ClusterState {
                     self.touch_replaced(&pod, Some(before));
                 }
             }
-            Change::LocalAddresses(addresses) => self.local_addresses = addresses,
+            Change::LocalAddresses(addresses) => {
+                self.local_addresses = addresses;
+                self.nodes_changed = true;
+            }
         }
         true
     }
 
     /// Recompiles what the changes touched, and gives the way there.
     pub fn commit(&mut self) -> Delta {
-        self.set_node_addresses();
+        let services = self.cluster.services.take_changed();
+        self.touched.services.extend(services.services);
+        self.touched.backends.extend(services.addresses);
         // What did not fit may fit now; what fits depends on the current state only.
         self.touched
             .pods
@@ -139,11 +167,12 @@ impl ClusterState {
             self.touched.pods.insert(pod);
             self.compile();
         }
+        self.set_node_addresses();
         delta::plan(&mut self.tables, &mut self.compiler, &mut self.generation)
     }
 
     fn compile(&mut self) {
-        let touched = std::mem::take(&mut self.touched.pods);
+        let touched = self.touched.pods.clone();
         let (cluster, scope) = (&self.cluster, &self.scope);
         let pods = touched.iter().map(|key| {
             let pod = cluster.pod(key).filter(|pod| is_local(scope, pod));
@@ -178,6 +207,12 @@ impl ClusterState {
         }
     }
 
+    fn touch_node(&mut self, node: &Node) {
+        self.nodes_changed = true;
+        // A backend that is a node is no pod.
+        self.touched.addresses.extend(&node.addresses);
+    }
+
     fn set_policy(&mut self, policy: Arc<Policy>) {
         self.touch_subjects(&policy);
         if let Some(before) = self.cluster.set_policy(policy) {
@@ -198,7 +233,11 @@ impl ClusterState {
                     self.touch_namespace(&key.name);
                 }
             }
-            Kind::Node => self.cluster.remove_node(&key.name),
+            Kind::Node => {
+                if let Some(before) = self.cluster.remove_node(&key.name) {
+                    self.touch_node(&before);
+                }
+            }
             Kind::Service => self.cluster.services.remove(key),
             Kind::EndpointSlice => self.cluster.services.remove_slice(key),
             Kind::NetworkPolicy => {
@@ -228,6 +267,7 @@ impl ClusterState {
     fn touch_pod(&mut self, pod: &Pod) {
         self.touched.pods.insert(pod.key.clone());
         self.touched.addresses.extend(pod.addresses.iter());
+        self.touched.sources.extend(pod.addresses.iter());
         // An address is the endpoint's that counts, and which one that is may change.
         for address in &pod.addresses {
             let claimants = self.cluster.claimants(*address);
@@ -252,32 +292,43 @@ impl ClusterState {
             .filter(|(_, endpoint)| policy.subjects.matches(&endpoint.pod.labels))
             .map(|(key, _)| key.clone());
         self.touched.pods.extend(subjects);
+        if policy.egress.is_some() {
+            let sources = self.cluster.addresses_of_subjects(policy);
+            self.touched.sources.extend(sources);
+        }
     }
 
-    /// The addresses that the node's own sockets send from.
+    /// The addresses that the node's own sockets send from; and where Services have ports on every
+    /// node, the addresses of all nodes.
     fn set_node_addresses(&mut self) {
+        let node_ports = self.compiler.frontends.has_node_ports();
+        if !self.nodes_changed && node_ports == self.all_nodes {
+            return;
+        }
+        self.nodes_changed = false;
+        self.all_nodes = node_ports;
+        let key = |address: IpAddr| Address6 {
+            words: v6_words(mapped(address)),
+        };
+        let mut wanted: BTreeMap<Address6, u32> = BTreeMap::new();
+        if node_ports {
+            let others = self.cluster.node_addresses();
+            wanted.extend(others.map(|address| (key(address), maps::OTHER_NODE)));
+        }
         let own = match &self.scope {
             Scope::Node(name) => self.node_addresses(name),
             Scope::All => &[],
         };
-        let wanted: BTreeSet<Address6> = own
-            .iter()
-            .chain(&self.local_addresses)
-            .map(|address| Address6 {
-                words: v6_words(match address {
-                    IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-                    IpAddr::V6(v6) => *v6,
-                }),
-            })
-            .collect();
+        let own = own.iter().chain(&self.local_addresses);
+        wanted.extend(own.map(|address| (key(*address), maps::OWN_NODE)));
         let present: Vec<Address6> = self.tables.node.desired().keys().copied().collect();
         for key in present {
-            if !wanted.contains(&key) {
+            if !wanted.contains_key(&key) {
                 self.tables.node.unset(&key);
             }
         }
-        for key in wanted {
-            self.tables.node.set(key, 1);
+        for (key, whose) in wanted {
+            self.tables.node.set(key, whose);
         }
     }
 }

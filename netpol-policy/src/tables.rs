@@ -4,6 +4,7 @@ use netpol_common::{
     endpoint::Endpoint,
     identity::{Address4, Address6, Prefix4, Prefix6},
     policy::{Grant, PolicyKey},
+    service::ServiceKey,
 };
 
 use crate::{operation::Programmed, table::Table};
@@ -18,6 +19,8 @@ pub(crate) struct Tables {
     pub(crate) cidrs_v6: Table<Prefix6, u32>,
     pub(crate) policy: Table<PolicyKey, Grant>,
     pub(crate) node: Table<Address6, u32>,
+    pub(crate) services: Table<ServiceKey, u32>,
+    pub(crate) sources: Table<Address6, u32>,
 }
 
 impl Tables {
@@ -30,5 +33,7 @@ impl Tables {
         self.cidrs_v6.resync(programmed.cidrs_v6);
         self.policy.resync(programmed.policy);
         self.node.resync(programmed.node);
+        self.services.resync(programmed.services);
+        self.sources.resync(programmed.sources);
     }
 }

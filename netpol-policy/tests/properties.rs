@@ -38,6 +38,13 @@ fn agrees_with_the_oracle(node: &Node, cluster: &Cluster, seed: u64) -> Result<(
             wanted
         );
     }
+    for probe in probes(cluster, seed) {
+        if let Some(wanted) = oracle.judge_at_destination(&probe) {
+            let [_, ingress] = node::openings(&probe);
+            let seen = maps::judge(&node.maps, &ingress);
+            prop_assert_eq!(seen, Some(wanted), "at its destination: {:?}", probe);
+        }
+    }
     let invalid: Vec<String> = oracle
         .invalid_policies()
         .into_iter()

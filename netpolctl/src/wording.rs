@@ -37,6 +37,12 @@ pub(crate) fn rule(rule: &RuleRef) -> String {
             policies,
             direction,
         } => default_deny(policies, *direction),
+        RuleRef::SourceDeny { policies } => {
+            format!(
+                "the sender is {}",
+                default_deny(policies, Direction::Egress)
+            )
+        }
         RuleRef::Exemption { text } => text.clone(),
         RuleRef::Drop { reason } => reason.clone(),
     }

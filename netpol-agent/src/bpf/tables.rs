@@ -10,6 +10,7 @@ use netpol_common::{
     identity::{Address4, Address6, Prefix4, Prefix6},
     maps::{self, Digest, Number},
     policy::{Grant, PolicyKey, PortKey, PortVerdict},
+    service::ServiceKey,
 };
 use netpol_policy::{Entry, Key, Limits, Operation, Programmed};
 
@@ -33,6 +34,8 @@ pub(crate) struct Tables {
     policy: Table<PolicyKey, Grant>,
     ports: Table<PortKey, PortVerdict>,
     node: Table<Address6, u32>,
+    services: Table<ServiceKey, u32>,
+    sources: Table<Address6, u32>,
     numbers: Table<Digest, Number>,
     /// Programs may be running that have read what was in force before an operation.
     unsettled: Cell<bool>,
@@ -51,6 +54,8 @@ impl Tables {
             policy: Table::open(directory, maps::POLICY)?,
             ports: Table::open(directory, maps::PORTS)?,
             node: Table::open(directory, maps::NODE)?,
+            services: Table::open(directory, maps::SERVICE)?,
+            sources: Table::open(directory, maps::SOURCE)?,
             numbers: Table::open(directory, maps::NUMBERS)?,
             unsettled: Cell::new(true),
         })
@@ -64,6 +69,8 @@ impl Tables {
             identities_v6: self.identities_v6.capacity(),
             cidrs_v4: self.cidrs_v4.capacity(),
             cidrs_v6: self.cidrs_v6.capacity(),
+            services: self.services.capacity(),
+            sources: self.sources.capacity(),
             policy_entries: self.policy.capacity(),
             port_entries: self.ports.capacity(),
             // The first numbers belong to no rule.
@@ -97,6 +104,8 @@ impl Tables {
             Entry::Policy(k, v) => put(&self.policy, k, v),
             Entry::Port(k, v) => put(&self.ports, k, v),
             Entry::Node(k, v) => put(&self.node, k, v),
+            Entry::Service(k, v) => put(&self.services, k, v),
+            Entry::Source(k, v) => put(&self.sources, k, v),
             Entry::Number(k, v) => put(&self.numbers, k, v),
         }
     }
@@ -121,6 +130,8 @@ impl Tables {
                 delete(&self.ports, k)
             }
             Key::Node(k) => delete(&self.node, k),
+            Key::Service(k) => delete(&self.services, k),
+            Key::Source(k) => delete(&self.sources, k),
             Key::Number(k) => delete(&self.numbers, k),
         }
     }
@@ -144,6 +155,8 @@ impl Tables {
             policy: read(&self.policy)?,
             ports: read(&self.ports)?,
             node: read(&self.node)?,
+            services: read(&self.services)?,
+            sources: read(&self.sources)?,
             numbers: read(&self.numbers)?,
         })
     }

@@ -93,6 +93,9 @@ pub(crate) fn rule_of(view: RuleView) -> RuleRef {
             policies: policies.iter().map(object_name).collect(),
             direction,
         },
+        RuleAttribution::SourceDeny { policies } => RuleRef::SourceDeny {
+            policies: policies.iter().map(object_name).collect(),
+        },
     }
 }
 

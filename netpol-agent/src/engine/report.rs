@@ -224,7 +224,9 @@ impl Engine {
         let rules = self.state.rules().into_iter().map(|(number, view)| {
             let verdict = match view.attribution {
                 RuleAttribution::Rule { .. } => Verdict::Allow,
-                RuleAttribution::DefaultDeny { .. } => Verdict::Deny,
+                RuleAttribution::DefaultDeny { .. } | RuleAttribution::SourceDeny { .. } => {
+                    Verdict::Deny
+                }
             };
             let pods = view.pods.iter().map(object_name).collect();
             self.row(number, rule_of(view), verdict, pods)

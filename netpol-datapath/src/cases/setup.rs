@@ -6,7 +6,9 @@ use std::vec::Vec;
 use netpol_common::address::{v4_word, v6_words};
 use netpol_common::endpoint::{Endpoint, EndpointDirection};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
+use netpol_common::maps::{OTHER_NODE, OWN_NODE};
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
+use netpol_common::service::ServiceKey;
 
 use crate::memory::Memory;
 
@@ -25,6 +27,12 @@ pub struct Setup {
     pub ports: Vec<(PortKey, PortVerdict)>,
     /// The node's own addresses.
     pub nodes: Vec<IpAddr>,
+    /// Addresses of other nodes.
+    pub other_nodes: Vec<IpAddr>,
+    /// Services' addresses and ports, with their identities.
+    pub services: Vec<(ServiceKey, u32)>,
+    /// Addresses that are denied something, with the identities they are denied it under.
+    pub sources: Vec<(IpAddr, u32)>,
 }
 
 /// An address as a map key.
@@ -108,7 +116,19 @@ impl Setup {
             memory.ports.insert(key, verdict).expect(ROOM);
         }
         for &node in &self.nodes {
-            memory.node.insert(node_key(node), 1).expect(ROOM);
+            memory.node.insert(node_key(node), OWN_NODE).expect(ROOM);
+        }
+        for &node in &self.other_nodes {
+            memory.node.insert(node_key(node), OTHER_NODE).expect(ROOM);
+        }
+        for &(key, identity) in &self.services {
+            memory.service.insert(key, identity).expect(ROOM);
+        }
+        for &(address, identity) in &self.sources {
+            memory
+                .source
+                .insert(node_key(address), identity)
+                .expect(ROOM);
         }
     }
 }

@@ -127,6 +127,7 @@ pub(super) fn isolated(net: &Net) -> Setup {
         flags: flags::ISOLATED | flags::CIDR,
         set,
         deny_rule,
+        second_set: 0,
     };
     let mut endpoint = Endpoint {
         generation: GENERATION,
@@ -148,6 +149,7 @@ pub(super) fn isolated(net: &Net) -> Setup {
         grants: grants(),
         ports: ports(),
         nodes: vec![net.node],
+        ..Setup::default()
     }
 }
 

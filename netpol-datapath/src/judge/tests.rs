@@ -1,11 +1,12 @@
 //! The whole range of ports and protocols, which the packet table only samples.
 
-use netpol_common::endpoint::{EndpointDirection, flags};
+use netpol_common::Direction::Ingress;
+use netpol_common::endpoint::{Endpoint, EndpointDirection, flags};
 use netpol_common::identity::{ANY_POD, ANYONE, Address4, POD, Prefix4};
 use netpol_common::policy::{ALLOW, Grant, PolicyKey, PortKey, PortVerdict};
 use netpol_common::protocol::{ICMP, SCTP, TCP, UDP};
 
-use super::{Judgement, Service, judge};
+use super::{Judgement, Opening, judge};
 use crate::family::V4;
 use crate::memory::Memory;
 
@@ -20,6 +21,7 @@ fn rules(wildcards: u32) -> EndpointDirection {
         flags: flags::ISOLATED | wildcards,
         set: SET,
         deny_rule: DENY,
+        second_set: 0,
     }
 }
 
@@ -43,8 +45,12 @@ fn memory() -> Memory {
     memory
 }
 
-fn ask(memory: &Memory, rules: &EndpointDirection, service: Service) -> Judgement {
-    judge::<V4, Memory>(memory, rules, &PEER, service)
+fn ask(memory: &Memory, rules: &EndpointDirection, opening: Opening) -> Judgement {
+    let endpoint = Endpoint {
+        ingress: *rules,
+        ..Endpoint::default()
+    };
+    judge::<V4, Memory>(memory, &endpoint, &PEER, opening)
 }
 
 #[test]
@@ -84,7 +90,7 @@ fn every_port_of_every_protocol_is_judged_by_its_longest_prefix() {
             _ => None,
         };
         for protocol in [TCP, UDP, SCTP, ICMP, 47] {
-            let seen = ask(&memory, &rules(0), Service::new(protocol, port));
+            let seen = ask(&memory, &rules(0), Opening::new(Ingress, protocol, port));
             let seen = (seen.is_allowed(), seen.rule());
             let wanted = expected(protocol).map_or((false, DENY), |rule| (true, rule));
             assert_eq!(seen, wanted, "protocol {protocol} port {port}");
@@ -107,7 +113,7 @@ fn levels_that_the_table_does_not_use_are_not_asked() {
         levels: 0b1_1110,
     };
     grant(&mut memory, IDENTITY, without_16);
-    let seen = ask(&memory, &rules(0), Service::new(TCP, 80));
+    let seen = ask(&memory, &rules(0), Opening::new(Ingress, TCP, 80));
     assert_eq!(seen, Judgement::denied(DENY));
 }
 
@@ -115,22 +121,26 @@ fn levels_that_the_table_does_not_use_are_not_asked() {
 fn an_entry_of_ones_own_comes_before_any_pod_and_that_before_anyone() {
     let mut memory = memory();
     let wildcards = rules(flags::ANY_POD | flags::ANYONE);
-    let service = Service::new(TCP, 80);
+    let opening = Opening::new(Ingress, TCP, 80);
     grant(&mut memory, ANYONE, everything(3));
     grant(&mut memory, ANY_POD, everything(2));
-    assert_eq!(ask(&memory, &wildcards, service), Judgement::allowed(2));
+    assert_eq!(ask(&memory, &wildcards, opening), Judgement::allowed(2));
     grant(&mut memory, IDENTITY, everything(1));
-    assert_eq!(ask(&memory, &wildcards, service), Judgement::allowed(1));
+    assert_eq!(ask(&memory, &wildcards, opening), Judgement::allowed(1));
     // Its own entry is complete: what it denies no wildcard allows.
     grant(&mut memory, IDENTITY, Grant::default());
-    assert_eq!(ask(&memory, &wildcards, service), Judgement::denied(DENY));
+    assert_eq!(ask(&memory, &wildcards, opening), Judgement::denied(DENY));
 }
 
 #[test]
 fn an_address_that_is_no_pods_is_not_any_pod() {
     let mut memory = Memory::default();
     grant(&mut memory, ANY_POD, everything(2));
-    let seen = ask(&memory, &rules(flags::ANY_POD), Service::new(TCP, 80));
+    let seen = ask(
+        &memory,
+        &rules(flags::ANY_POD),
+        Opening::new(Ingress, TCP, 80),
+    );
     assert_eq!(seen, Judgement::denied(DENY));
     // Nor is one that a prefix matches.
     let prefix = Prefix4 {
@@ -139,7 +149,7 @@ fn an_address_that_is_no_pods_is_not_any_pod() {
     };
     memory.cidr_v4.insert(prefix, 5).expect("room");
     let both = rules(flags::ANY_POD | flags::CIDR);
-    let seen = ask(&memory, &both, Service::new(TCP, 80));
+    let seen = ask(&memory, &both, Opening::new(Ingress, TCP, 80));
     assert_eq!(seen, Judgement::denied(DENY));
 }
 
@@ -152,12 +162,16 @@ fn a_prefix_says_nothing_about_an_address_with_an_identity_of_its_own() {
     };
     memory.cidr_v4.insert(prefix, 5).expect("room");
     grant(&mut memory, 5, everything(1));
-    let seen = ask(&memory, &rules(flags::CIDR), Service::new(TCP, 80));
+    let seen = ask(&memory, &rules(flags::CIDR), Opening::new(Ingress, TCP, 80));
     assert_eq!(seen, Judgement::denied(DENY));
 }
 
 #[test]
 fn a_wildcard_that_is_announced_and_missing_is_inconsistent() {
-    let seen = ask(&memory(), &rules(flags::ANYONE), Service::new(TCP, 80));
+    let seen = ask(
+        &memory(),
+        &rules(flags::ANYONE),
+        Opening::new(Ingress, TCP, 80),
+    );
     assert!(seen.is_inconsistent() && !seen.is_allowed());
 }

@@ -1,13 +1,16 @@
 //! Packets of a tracked connection.
 
+use netpol_common::Direction;
 use netpol_common::conntrack::{Connection, state};
-use netpol_common::counter::{CONNTRACK_NOT_PROMOTED, FROM_NODE};
+use netpol_common::counter::{CONNTRACK_NOT_PROMOTED, FROM_NODE, SELF};
+use netpol_common::maps::OWN_NODE;
 
 use super::{Entry, Found};
 use crate::context::Context;
 use crate::family::Family;
 use crate::flow::Flow;
 use crate::judge::Judgement;
+use crate::note;
 use crate::report::note;
 use crate::transport::Kind;
 use crate::verdict::Verdict;
@@ -65,6 +68,9 @@ where
         touch(context.tables, found, now);
         return Verdict::deny(was.rule);
     }
+    // Sent again before an answer came: the first packet's note may be used up or too old.
+    let returns = was.state & (state::REPLIED | state::OWN_SERVICE) == state::OWN_SERVICE
+        && note::may_return(context);
     connection.state |= flow.kind.closing(context.direction);
     if was.initiator() != context.direction {
         if !flow.kind.resets() {
@@ -79,7 +85,7 @@ where
         connection.last_seen = now;
         write(context.tables, key, found.table, &was, &connection);
     }
-    Verdict::pass(connection.rule)
+    Verdict::pass(connection.rule).noting(returns)
 }
 
 /// Judges a connection again, in the direction in which it was opened, by the policy sets in
@@ -92,8 +98,13 @@ fn judge_again<F: Family, P, T: Tables>(
 ) -> Judgement {
     // The packet at hand may be the pod's answer, so the socket that opened the connection is
     // not there to be asked; the address is.
-    if was.rule == FROM_NODE && context.tables.is_node(&F::node_key(flow.remote)) {
-        return Judgement::allowed(FROM_NODE);
+    // So it is with what the pod sent to itself through a Service: it opened the connection, once.
+    let from_node = was.rule == FROM_NODE;
+    let from_itself = was.rule == SELF && was.initiator() == Direction::Ingress;
+    if (from_node || from_itself)
+        && context.tables.node(&F::node_key(flow.remote)) == Some(OWN_NODE)
+    {
+        return Judgement::allowed(was.rule);
     }
     flow.judge(context, was.initiator())
 }

@@ -2,7 +2,8 @@
 
 use netpol_common::Direction;
 use netpol_common::conntrack::{Connection, state};
-use netpol_common::counter::{DropReason, FROM_NODE};
+use netpol_common::counter::{DropReason, FROM_NODE, SELF};
+use netpol_common::maps::OWN_NODE;
 
 use super::Entry;
 use crate::context::Context;
@@ -10,6 +11,7 @@ use crate::family::Family;
 use crate::flow::Flow;
 use crate::judge::Judgement;
 use crate::midstream;
+use crate::note;
 use crate::transport::Kind;
 use crate::verdict::Verdict;
 use crate::{Connections, Packet, Table, Tables};
@@ -33,14 +35,21 @@ where
     } else {
         flow.judge(context, context.direction)
     };
-    if !judgement.is_allowed() {
-        return Ok(Verdict::deny(judgement.rule()));
-    }
+    let judgement = if judgement.is_allowed() {
+        judgement
+    } else {
+        if !note::expected(context, flow, now) {
+            return Ok(Verdict::deny(judgement.rule()));
+        }
+        Judgement::allowed(SELF)
+    };
+    let returns = judgement.is_own_service() && note::may_return(context);
     if entry == Entry::Leave || !opens_entry(context, flow) {
-        return Ok(Verdict::pass(judgement.rule()));
+        return Ok(Verdict::pass(judgement.rule()).noting(returns));
     }
     let connection = Connection {
         state: match context.direction {
+            Direction::Egress if returns => state::FROM_ENDPOINT | state::OWN_SERVICE,
             Direction::Egress => state::FROM_ENDPOINT,
             Direction::Ingress => 0,
         },
@@ -55,7 +64,7 @@ where
     if entry == Entry::Over(Table::Replied) {
         context.tables.remove(Table::Replied, key);
     }
-    Ok(Verdict::open(judgement.rule()))
+    Ok(Verdict::open(judgement.rule()).noting(returns))
 }
 
 /// Whether a packet may open an entry.
@@ -77,5 +86,5 @@ fn opens_entry<F: Family, P, T: Tables>(context: &Context<'_, P, T>, flow: &Flow
 fn from_node<F: Family, P: Packet, T: Tables>(context: &Context<'_, P, T>, flow: &Flow<F>) -> bool {
     context.direction == Direction::Ingress
         && context.packet.has_local_socket()
-        && context.tables.is_node(&F::node_key(flow.remote))
+        && context.tables.node(&F::node_key(flow.remote)) == Some(OWN_NODE)
 }

@@ -8,6 +8,7 @@ use netpol_common::conntrack::Connection;
 use netpol_common::counter::Counter;
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::Event;
+use netpol_common::note::Note;
 use netpol_common::{Direction, maps};
 use netpol_datapath::cases::{IFINDEX, Setup, Subject, Tracked, node_key};
 use netpol_datapath::{Decision, Table};
@@ -73,6 +74,9 @@ impl Kernel {
         self.clear::<2, 3>(maps::POLICY);
         self.clear::<2, 2>(maps::PORTS);
         self.clear::<4, 1>(maps::NODE);
+        self.clear::<5, 1>(maps::SERVICE);
+        self.clear::<4, 1>(maps::SOURCE);
+        self.clear::<1, 5>(maps::NOTES);
         self.clear::<4, 4>(maps::CONNTRACK_V4);
         self.clear::<4, 4>(maps::CONNTRACK_NEW_V4);
         self.clear::<7, 4>(maps::CONNTRACK_V6);
@@ -186,15 +190,24 @@ impl Subject for Kernel {
             self.put::<2, 2>(maps::PORTS, bytemuck::cast(*key), bytemuck::cast(*verdict));
         }
         for node in &setup.nodes {
-            self.put(maps::NODE, node_key(*node).words, [1]);
+            self.put(maps::NODE, node_key(*node).words, [maps::OWN_NODE]);
+        }
+        for node in &setup.other_nodes {
+            self.put(maps::NODE, node_key(*node).words, [maps::OTHER_NODE]);
+        }
+        for (key, identity) in &setup.services {
+            self.put::<5, 1>(maps::SERVICE, bytemuck::cast(*key), [*identity]);
+        }
+        for (address, identity) in &setup.sources {
+            self.put(maps::SOURCE, node_key(*address).words, [*identity]);
         }
     }
 
     fn switch(&mut self, endpoint: &Endpoint) {
         // No program runs meanwhile, so the one slot may be written again.
         let entries = self.map(maps::ENDPOINT_ENTRIES);
-        let mut entries: Array<_, [u32; 19]> = entries.try_into().expect("an array of entries");
-        let entry: [u32; 19] = bytemuck::cast(*endpoint);
+        let mut entries: Array<_, [u32; 21]> = entries.try_into().expect("an array of entries");
+        let entry: [u32; 21] = bytemuck::cast(*endpoint);
         entries.set(0, entry, 0).expect("write the entry");
         self.put::<1, 2>(maps::ENDPOINT, [IFINDEX], [0, IFINDEX]);
     }
@@ -209,6 +222,11 @@ impl Subject for Kernel {
         self.age::<4>(maps::CONNTRACK_NEW_V4, ticks);
         self.age::<7>(maps::CONNTRACK_V6, ticks);
         self.age::<7>(maps::CONNTRACK_NEW_V6, ticks);
+        for (place, value) in self.entries::<1, 5>(maps::NOTES) {
+            let mut note: Note = bytemuck::cast(value);
+            note.ticks = note.ticks.wrapping_sub(ticks);
+            self.put::<1, 5>(maps::NOTES, place, bytemuck::cast(note));
+        }
     }
 
     fn judge(

@@ -66,6 +66,7 @@ fn entries(name: &str, sizes: &Sizes) -> u32 {
         maps::CONNTRACK_V4 | maps::CONNTRACK_V6 => REPLIED_CAPACITY as u32,
         maps::CONNTRACK_NEW_V4 | maps::CONNTRACK_NEW_V6 => NEW_CAPACITY as u32,
         maps::COUNTERS => 256,
+        maps::NOTES => netpol_common::note::PLACES,
         maps::EVENTS => sizes.ring,
         maps::EVENT_LIMIT => 1,
         _ => 64,

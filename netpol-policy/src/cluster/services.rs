@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
+
 use crate::{
+    labels::Labels,
     object::ObjectKey,
     service::{EndpointSlice, Service},
 };
@@ -20,8 +23,17 @@ pub(crate) struct Services {
     by_service: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// The Services that have an address among their endpoints, with how many of their slices do.
     by_address: BTreeMap<IpAddr, BTreeMap<ObjectKey, usize>>,
-    /// Services whose object or slices changed since they were last taken.
-    touched: BTreeSet<ObjectKey>,
+    /// What changed since it was last taken.
+    changed: Changed,
+}
+
+/// What of Services changed.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    /// Services whose object or slices changed.
+    pub(crate) services: BTreeSet<ObjectKey>,
+    /// Addresses that came to a slice or left one.
+    pub(crate) addresses: BTreeSet<IpAddr>,
 }
 
 impl Services {
@@ -42,13 +54,13 @@ impl Services {
     }
 
     pub(crate) fn set(&mut self, service: Arc<Service>) {
-        self.touched.insert(service.key.clone());
+        self.changed.services.insert(service.key.clone());
         self.services.insert(service.key.clone(), service);
     }
 
     pub(crate) fn remove(&mut self, key: &ObjectKey) {
         if self.services.remove(key).is_some() {
-            self.touched.insert(key.clone());
+            self.changed.services.insert(key.clone());
         }
     }
 
@@ -57,11 +69,12 @@ impl Services {
         if let Some(service) = service_of(&slice) {
             let slices = self.by_service.entry(service.clone()).or_default();
             slices.insert(slice.key.clone());
-            for address in &slice.addresses {
-                let services = self.by_address.entry(*address).or_default();
+            for endpoint in &slice.endpoints {
+                let services = self.by_address.entry(endpoint.address).or_default();
                 *services.entry(service.clone()).or_default() += 1;
+                self.changed.addresses.insert(endpoint.address);
             }
-            self.touched.insert(service);
+            self.changed.services.insert(service);
         }
         self.slices.insert(slice.key.clone(), slice);
     }
@@ -79,8 +92,9 @@ impl Services {
                 self.by_service.remove(&service);
             }
         }
-        for address in &slice.addresses {
-            let Some(services) = self.by_address.get_mut(address) else {
+        for endpoint in &slice.endpoints {
+            self.changed.addresses.insert(endpoint.address);
+            let Some(services) = self.by_address.get_mut(&endpoint.address) else {
                 continue;
             };
             if let Some(count) = services.get_mut(&service) {
@@ -90,10 +104,46 @@ impl Services {
                 }
             }
             if services.is_empty() {
-                self.by_address.remove(address);
+                self.by_address.remove(&endpoint.address);
             }
         }
-        self.touched.insert(service);
+        self.changed.services.insert(service);
+    }
+
+    pub(crate) fn take_changed(&mut self) -> Changed {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The slices of a Service.
+    pub(crate) fn slices_of(&self, service: &ObjectKey) -> impl Iterator<Item = &EndpointSlice> {
+        let slices = self.by_service.get(service).into_iter().flatten();
+        slices.filter_map(|key| self.slices.get(key).map(AsRef::as_ref))
+    }
+
+    /// The Services with an address among their endpoints.
+    pub(crate) fn services_at(&self, address: IpAddr) -> impl Iterator<Item = &ObjectKey> {
+        let services = self.by_address.get(&address).into_iter();
+        services.flat_map(BTreeMap::keys)
+    }
+
+    /// The addresses inside a block that are endpoints of Services.
+    pub(crate) fn addresses_in(&self, net: IpNet) -> impl Iterator<Item = IpAddr> {
+        let range = net.network()..=net.broadcast();
+        self.by_address.range(range).map(|(address, _)| *address)
+    }
+
+    /// The Services of a namespace whose selector matches a pod.
+    pub(crate) fn selecting(
+        &self,
+        namespace: &str,
+        labels: &Labels,
+    ) -> impl Iterator<Item = &Arc<Service>> {
+        let first = ObjectKey::new(namespace, "");
+        let services = self.services.range(first..);
+        let services = services.take_while(move |(key, _)| key.namespace == namespace);
+        services
+            .filter(|(_, service)| service.selects(labels))
+            .map(|(_, service)| service)
     }
 }
 

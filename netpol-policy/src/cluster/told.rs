@@ -75,6 +75,13 @@ impl Cluster {
         }
     }
 
+    /// Whether the API shows every address that the node knows a pod to have: other nodes do not
+    /// know the others.
+    pub(crate) fn is_shown(&self, key: &ObjectKey) -> bool {
+        let told = self.told.get(key);
+        told.is_none_or(|told| told.addresses.iter().all(|a| told.shown.contains(a)))
+    }
+
     /// Whether the node knows that a pod has an address.
     pub(super) fn is_told(&self, key: &ObjectKey, address: IpAddr) -> bool {
         let told = self.told.get(key);

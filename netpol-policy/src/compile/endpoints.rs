@@ -11,6 +11,7 @@ use netpol_common::{
 
 use super::{
     Compiler,
+    own::OwnSet,
     sets::{SetIndex, SetKey, Shared},
 };
 use crate::{
@@ -26,6 +27,8 @@ pub(crate) struct LocalEndpoint {
     pub(crate) ifindex: Option<u32>,
     ingress: Option<SetIndex>,
     egress: Option<SetIndex>,
+    /// The Services that lead back to it.
+    own: Option<OwnSet>,
     /// Why it is closed rather than what its policies say.
     pub(crate) closed: Option<Closed>,
 }
@@ -92,12 +95,14 @@ impl Compiler {
     ) {
         let mut renewed = Vec::new();
         let mut replaced = Vec::new();
+        let mut owned = Vec::new();
         for (key, pod) in pods {
             if let Some(before) = self.endpoints.remove(key) {
                 if let Some(ifindex) = before.ifindex {
                     tables.endpoints.unset(&ifindex);
                 }
                 replaced.extend([before.ingress, before.egress].into_iter().flatten());
+                owned.extend(before.own);
             }
             if let Some(pod) = pod {
                 renewed.push(pod);
@@ -105,18 +110,52 @@ impl Compiler {
         }
         for pod in renewed {
             let endpoint = self.endpoint(pod, cluster, circumstances);
-            if let (Some(ifindex), false) =
-                (endpoint.ifindex, endpoint.closed == Some(Closed::NoRoom))
-            {
-                tables
-                    .endpoints
-                    .set(ifindex, self.entry(&endpoint, cluster));
-            }
             self.endpoints.insert(pod.key.clone(), endpoint);
         }
         for set in replaced {
             self.sets.release(set);
         }
+        // Held until the endpoints have theirs again, so that what stays keeps its number.
+        self.left_over.extend(owned);
+    }
+
+    /// Finds out which Services lead back to an endpoint, and writes its entry.
+    pub(super) fn settle_endpoint(
+        &mut self,
+        key: &ObjectKey,
+        cluster: &Cluster,
+        tables: &mut Tables,
+    ) {
+        let Some(endpoint) = self.endpoints.get(key) else {
+            return;
+        };
+        let isolated = endpoint.ingress.is_some() || endpoint.egress.is_some();
+        let own = isolated.then(|| {
+            self.own.acquire(
+                &endpoint.pod,
+                cluster,
+                &self.frontends,
+                &mut self.numbers,
+                &mut tables.policy,
+            )
+        });
+        let Some(endpoint) = self.endpoints.get_mut(key) else {
+            return;
+        };
+        let before = std::mem::replace(&mut endpoint.own, own.flatten());
+        self.left_over.extend(before);
+        let endpoint = &self.endpoints[key];
+        if let (Some(ifindex), false) = (endpoint.ifindex, endpoint.closed == Some(Closed::NoRoom))
+        {
+            let entry = self.entry(endpoint, cluster);
+            tables.endpoints.set(ifindex, entry);
+        }
+    }
+
+    /// Whether packets of some endpoint are judged by the Services they are addressed to.
+    pub(super) fn asks_for_services(&self) -> bool {
+        let mut endpoints = self.endpoints.values();
+        endpoints.any(|endpoint| endpoint.egress.is_some() || endpoint.own.is_some())
     }
 
     fn endpoint(
@@ -156,6 +195,7 @@ impl Compiler {
             ifindex: circumstances.interfaces.get(&pod.key).copied(),
             ingress,
             egress,
+            own: None,
             closed,
             pod: Arc::clone(pod),
         }
@@ -194,12 +234,32 @@ impl Compiler {
                 flags: flags::ISOLATED,
                 set: 0,
                 deny_rule: closed.drop_reason().counter(),
+                second_set: 0,
             },
             (None, None) => EndpointDirection::default(),
             (None, Some(set)) => self.sets.sets[set].of_endpoint(),
         };
         entry.ingress = direction(endpoint.ingress);
         entry.egress = direction(endpoint.egress);
+        if endpoint.closed.is_some() {
+            return entry;
+        }
+        if let Some(set) = self.denies.set_of(&pod.key) {
+            entry.ingress.flags |= flags::DENIES;
+            entry.ingress.second_set = set;
+        }
+        if let Some(own) = endpoint.own {
+            entry.egress.flags |= flags::OWN_SERVICES;
+            entry.egress.second_set = own;
+        }
+        let asks = endpoint.egress.is_some() || endpoint.own.is_some();
+        // Nodes that do not know whose the address is cannot refuse what it may not send.
+        if endpoint.egress.is_some() && !cluster.is_shown(&pod.key) {
+            entry.egress.flags |= flags::EVERY_BACKEND;
+        }
+        if asks && self.frontends.has_node_ports() {
+            entry.egress.flags |= flags::NODE_PORTS;
+        }
         entry
     }
 }

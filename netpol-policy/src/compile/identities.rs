@@ -160,7 +160,7 @@ impl Identities {
 }
 
 /// The digest of what a signature says, whatever places its terms have in this process.
-fn signature_digest(signature: &Signature, terms: &Terms) -> Digest {
+pub(super) fn signature_digest(signature: &Signature, terms: &Terms) -> Digest {
     let mut of_terms: Vec<Digest> = signature
         .terms
         .iter()

@@ -25,6 +25,11 @@ pub(crate) enum Attribution {
         /// The direction.
         direction: RuleDirection,
     },
+    /// What the egress policies of pods of other nodes, or of this one, forbid these to send here.
+    SourceDeny {
+        /// The policies, sorted.
+        policies: Vec<ObjectKey>,
+    },
 }
 
 /// [`Direction`], where it is part of a digest.
@@ -73,6 +78,7 @@ fn digest(attribution: &Attribution) -> Digest {
             policies,
             direction,
         } => digest_of(&(kind, policies, direction)),
+        Attribution::SourceDeny { policies } => digest_of(&(kind, "source", policies)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Policy sets: all that applies to an endpoint in one direction, compiled once for all endpoints
 //! with the same content.
 
+mod frontends;
+
 use std::{
     collections::{HashMap, HashSet},
     hash::{Hash, Hasher},
@@ -17,6 +19,7 @@ use netpol_common::{
 use slab::Slab;
 
 use super::{
+    frontends::FrontendIndex,
     identities::IdentityIndex,
     ports::{Content, PortTables, add_any, add_range},
     rules::{Attribution, Rules},
@@ -139,6 +142,8 @@ pub(crate) struct PolicySet {
     flags: u32,
     wildcards: Vec<(u32, Grant)>,
     pub(crate) entries: HashMap<IdentityIndex, Grant>,
+    /// The frontends it has an entry for.
+    pub(crate) frontends: HashSet<FrontendIndex>,
 }
 
 #[derive(Debug)]
@@ -241,6 +246,7 @@ impl PolicySet {
             flags: flags::ISOLATED,
             wildcards: Vec::new(),
             entries: HashMap::new(),
+            frontends: HashSet::new(),
             key,
         };
         for AppliedPolicy { policy, .. } in set.key.policies.clone() {
@@ -451,7 +457,11 @@ impl PolicySet {
 
     /// How much the set holds in the maps.
     pub(crate) fn weight(&self) -> usize {
-        self.entries.len() + self.wildcards.len() + self.rules.len() + self.by_term.len()
+        self.entries.len()
+            + self.frontends.len()
+            + self.wildcards.len()
+            + self.rules.len()
+            + self.by_term.len()
     }
 
     /// What an endpoint's entry says of the set.
@@ -460,6 +470,7 @@ impl PolicySet {
             flags: self.flags,
             set: self.number,
             deny_rule: self.deny_rule,
+            second_set: 0,
         }
     }
 }

@@ -10,7 +10,10 @@ use crate::{
     labels::Labels,
     object::ObjectKey,
     policy::Protocol,
-    service::{EndpointSlice, SERVICE_NAME_LABEL, Service, ServicePort, SlicePort, TargetPort},
+    service::{
+        EndpointSlice, SERVICE_NAME_LABEL, Service, ServicePort, SliceEndpoint, SlicePort,
+        TargetPort,
+    },
 };
 
 /// What of a Service's `spec` policy needs.
@@ -170,11 +173,18 @@ struct RawSlicePort {
     port: Option<i64>,
 }
 
-/// Of an endpoint only its addresses: its conditions say whether kube-proxy sends to it now, and
+/// Of an endpoint only its addresses and what has them: its conditions say whether kube-proxy sends to it now, and
 /// kube-proxy may be behind.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Endpoint {
     addresses: Option<Vec<String>>,
+    target_ref: Option<TargetRef>,
+}
+
+#[derive(Deserialize)]
+struct TargetRef {
+    kind: Option<String>,
 }
 
 pub(super) fn endpoint_slice(key: ObjectKey, value: &Value) -> Result<EndpointSlice, Problem> {
@@ -206,12 +216,15 @@ pub(super) fn endpoint_slice(key: ObjectKey, value: &Value) -> Result<EndpointSl
         None => Vec::new(),
         Some(list) => decode(list, "endpoints")?,
     };
-    let mut addresses = BTreeSet::new();
+    let mut found = BTreeSet::new();
     for (e, endpoint) in endpoints.iter().enumerate() {
+        let target = endpoint.target_ref.as_ref();
+        let is_pod = target.is_some_and(|target| target.kind.as_deref() == Some("Pod"));
         for (a, ip) in endpoint.addresses.iter().flatten().enumerate() {
             if is_of_addresses {
                 let field = format!("endpoints[{e}].addresses[{a}]");
-                addresses.insert(address(ip, &field)?);
+                let address = address(ip, &field)?;
+                found.insert(SliceEndpoint { address, is_pod });
             }
         }
     }
@@ -219,7 +232,7 @@ pub(super) fn endpoint_slice(key: ObjectKey, value: &Value) -> Result<EndpointSl
         key,
         service,
         ports: ports.into_iter().collect(),
-        addresses: addresses.into_iter().collect(),
+        endpoints: found.into_iter().collect(),
     })
 }
 

@@ -1,11 +1,14 @@
-//! Places that carry an identity: addresses and prefixes.
+//! Places that carry an identity: addresses and prefixes, Services' addresses and ports, and sources.
 
 use std::{
     collections::{BTreeSet, HashMap},
     hash::Hash,
 };
 
-use netpol_common::identity::{ANYONE, Address4, Address6, Prefix4, Prefix6};
+use netpol_common::{
+    identity::{ANYONE, Address4, Address6, NOWHERE, Prefix4, Prefix6},
+    service::{NODE_PORT_V4, ServiceKey},
+};
 
 use crate::{
     operation::{Entry, Key},
@@ -13,13 +16,15 @@ use crate::{
     tables::Tables,
 };
 
-/// An address or a prefix.
+/// A key of a map whose values are identities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     V4(Address4),
     V6(Address6),
     Prefix4(Prefix4),
     Prefix6(Prefix6),
+    Service(ServiceKey),
+    Source(Address6),
 }
 
 impl Place {
@@ -29,6 +34,8 @@ impl Place {
             Self::V6(key) => Entry::IdentityV6(key, id),
             Self::Prefix4(key) => Entry::CidrV4(key, id),
             Self::Prefix6(key) => Entry::CidrV6(key, id),
+            Self::Service(key) => Entry::Service(key, id),
+            Self::Source(key) => Entry::Source(key, id),
         }
     }
 
@@ -38,6 +45,8 @@ impl Place {
             Self::V6(key) => Key::IdentityV6(key),
             Self::Prefix4(key) => Key::CidrV4(key),
             Self::Prefix6(key) => Key::CidrV6(key),
+            Self::Service(key) => Key::Service(key),
+            Self::Source(key) => Key::Source(key),
         }
     }
 }
@@ -56,12 +65,25 @@ pub(super) struct Move {
     pub(super) goes: bool,
     /// Removing the entry gives the place what it has in the end, at any time.
     pub(super) goes_at_once: bool,
+    /// What a look-up finds without the entry is not one identity but many.
+    pub(super) blind: bool,
 }
 
-/// The places whose entries change, addresses first, then the longest prefixes first, so that no
+/// The places whose entries change: Services, which come before addresses in a look-up, addresses, then the longest prefixes first, so that no
 /// new prefix covers one that is still to come.
 pub(super) fn moves(tables: &Tables) -> Vec<Move> {
-    let mut found = Vec::new();
+    let mut found = services(tables);
+    for d in tables.sources.differences() {
+        found.push(Move {
+            place: Place::Source(d.key),
+            from: d.programmed.unwrap_or(ANYONE),
+            to: d.desired.unwrap_or(ANYONE),
+            comes: d.programmed.is_none(),
+            goes: d.desired.is_none(),
+            goes_at_once: d.desired.is_none(),
+            blind: false,
+        });
+    }
     let (before, after) = (tables.cidrs_v4.programmed(), tables.cidrs_v4.desired());
     let trie = Tries::new(before, after, |p| p.length, Cut::cut);
     let settled = tables.cidrs_v4.differences().is_empty();
@@ -89,6 +111,67 @@ pub(super) fn moves(tables: &Tables) -> Vec<Move> {
         found.push(trie.move_of(&d, Place::Prefix6(d.key), d.key, false));
     }
     found
+}
+
+/// The addresses and ports of Services whose entries change. Without an entry they are what their
+/// address is.
+fn services(tables: &Tables) -> Vec<Move> {
+    let differences = tables.services.differences();
+    if differences.is_empty() {
+        return Vec::new();
+    }
+    let (before, after) = (tables.cidrs_v4.programmed(), tables.cidrs_v4.desired());
+    let v4 = Tries::new(before, after, |p| p.length, Cut::cut);
+    let (before, after) = (tables.cidrs_v6.programmed(), tables.cidrs_v6.desired());
+    let v6 = Tries::new(before, after, |p| p.length, Cut::cut);
+    let as_address = |key: &ServiceKey, now: bool| {
+        if key.words[..3] == NODE_PORT_V4[..3] {
+            let address = Address4 { word: key.words[3] };
+            let prefix = Prefix4 {
+                length: 32,
+                word: address.word,
+            };
+            let own = if now {
+                tables.identities_v4.programmed().get(&address)
+            } else {
+                tables.identities_v4.desired().get(&address)
+            };
+            own.copied().unwrap_or_else(|| v4.at(now, prefix))
+        } else {
+            let address = Address6 { words: key.words };
+            let prefix = Prefix6 {
+                length: 128,
+                words: key.words,
+            };
+            let own = if now {
+                tables.identities_v6.programmed().get(&address)
+            } else {
+                tables.identities_v6.desired().get(&address)
+            };
+            own.copied().unwrap_or_else(|| v6.at(now, prefix))
+        }
+    };
+    let of = |d: Difference<ServiceKey, u32>| {
+        let there = d.programmed.is_some() && d.desired.is_some();
+        let blind = d.key.is_node_port() && !there;
+        let without = |now| {
+            if blind {
+                NOWHERE
+            } else {
+                as_address(&d.key, now)
+            }
+        };
+        Move {
+            place: Place::Service(d.key),
+            from: d.programmed.unwrap_or_else(|| without(true)),
+            to: d.desired.unwrap_or_else(|| without(false)),
+            comes: d.programmed.is_none(),
+            goes: d.desired.is_none(),
+            goes_at_once: d.desired.is_none() && blind,
+            blind,
+        }
+    };
+    differences.into_iter().map(of).collect()
 }
 
 fn longest_first<K: Copy, V>(
@@ -161,6 +244,10 @@ impl<'a, P: Copy + Eq + Hash> Tries<'a, P> {
             .unwrap_or(ANYONE)
     }
 
+    fn at(&self, now: bool, prefix: P) -> u32 {
+        self.look_up(if now { self.before } else { self.after }, prefix)
+    }
+
     fn move_of<K>(&self, d: &Difference<K, u32>, place: Place, prefix: P, settled: bool) -> Move {
         let from = d.programmed;
         let to = d.desired;
@@ -171,6 +258,7 @@ impl<'a, P: Copy + Eq + Hash> Tries<'a, P> {
             comes: from.is_none(),
             goes: to.is_none(),
             goes_at_once: to.is_none() && settled,
+            blind: false,
         }
     }
 }

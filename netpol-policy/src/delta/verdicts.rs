@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use netpol_common::{
-    endpoint::{Endpoint, EndpointDirection, flags},
-    identity::{ANY_POD, ANYONE, POD},
+    endpoint::{Endpoint, flags},
+    identity::{ANY_POD, ANYONE, POD, SERVICE},
     policy::{Grant, PolicyKey},
 };
 
@@ -29,15 +29,17 @@ pub(super) struct SetsInForce {
 impl SetsInForce {
     pub(super) fn of(endpoints: &Table<u32, Endpoint>) -> Self {
         let (now, end) = (endpoints.programmed(), endpoints.desired());
-        let switching = |this: &HashMap<u32, Endpoint>, other: &HashMap<u32, Endpoint>| {
-            let lasting = this
-                .iter()
-                .filter_map(|(ifindex, endpoint)| Some((endpoint, other.get(ifindex)?)));
-            let sides = lasting.flat_map(|(this, other)| {
-                [(this.ingress, other.ingress), (this.egress, other.egress)]
-            });
-            sets(sides.filter(|(a, b)| a.set != b.set).map(|(a, _)| a))
-        };
+        let switching =
+            |this: &HashMap<u32, Endpoint>, other: &HashMap<u32, Endpoint>| -> BTreeMap<u32, u32> {
+                let lasting = this
+                    .iter()
+                    .filter_map(|(ifindex, endpoint)| Some((endpoint, other.get(ifindex)?)));
+                let left = lasting.flat_map(|(this, other)| {
+                    let kept: Vec<u32> = asked(other).map(|(set, _)| set).collect();
+                    asked(this).filter(move |(set, _)| !kept.contains(set))
+                });
+                left.collect()
+            };
         let leaving = switching(now, end);
         let arriving = switching(end, now);
         let end = all(end);
@@ -61,12 +63,22 @@ impl SetsInForce {
 }
 
 fn all(endpoints: &HashMap<u32, Endpoint>) -> BTreeMap<u32, u32> {
-    sets(endpoints.values().flat_map(|e| [e.ingress, e.egress]))
+    endpoints.values().flat_map(asked).collect()
 }
 
-fn sets(directions: impl Iterator<Item = EndpointDirection>) -> BTreeMap<u32, u32> {
-    let isolated = directions.filter(|d| d.isolated() && d.set != 0);
-    isolated.map(|d| (d.set, d.flags)).collect()
+/// The sets that are asked about an endpoint's connections, with the flags that count there.
+pub(super) fn asked(endpoint: &Endpoint) -> impl Iterator<Item = (u32, u32)> + use<> {
+    let sides = [endpoint.ingress, endpoint.egress];
+    let first =
+        sides.map(|side| (side.isolated() && side.set != 0).then_some((side.set, side.flags)));
+    let second = sides.map(|side| {
+        let has_second = side.flags & (flags::DENIES | flags::OWN_SERVICES) != 0;
+        has_second.then_some((side.second_set, 0))
+    });
+    // What one endpoint has as its flags beside those of the set is no matter of the set's.
+    let of_set = flags::ISOLATED | flags::CIDR | flags::ANY_POD | flags::ANYONE;
+    let all = first.into_iter().chain(second).flatten();
+    all.map(move |(set, flags)| (set, flags & of_set))
 }
 
 /// What a set grants to an identity: the datapath's look-ups, in its order.
@@ -85,6 +97,10 @@ pub(super) fn effective(
         let asked = set_flags & flags::ANYONE != 0;
         asked.then(|| entry(ANYONE)).flatten()
     };
+    if identity & SERVICE != 0 {
+        let everything = || anyone().filter(|grant| grant.rule != 0);
+        return entry(identity).or_else(everything).unwrap_or_default();
+    }
     let own = if identity == ANYONE {
         None
     } else {

@@ -38,6 +38,8 @@ impl ClusterState {
             let set = endpoint.set(direction)?;
             Some(self.compiler.sets.sets[set].weight())
         };
-        DIRECTIONS.into_iter().filter_map(of_set).sum()
+        let sets: usize = DIRECTIONS.into_iter().filter_map(of_set).sum();
+        let isolated = usize::from(endpoint.set(Direction::Egress).is_some());
+        sets + isolated + self.compiler.denies.weight(&endpoint.pod.key)
     }
 }

@@ -84,6 +84,11 @@ pub enum RuleAttribution {
         /// The policies, sorted.
         policies: Vec<ObjectKey>,
     },
+    /// Egress policies of the pods that send forbid it, whatever Service led here.
+    SourceDeny {
+        /// The policies, sorted.
+        policies: Vec<ObjectKey>,
+    },
 }
 
 /// A pod whose host interface netpol needs.
@@ -240,6 +245,13 @@ impl ClusterState {
                 direction: (*direction).into(),
                 pods: self.isolated_by(policies, (*direction).into()),
             },
+            Attribution::SourceDeny { policies } => RuleView {
+                attribution: RuleAttribution::SourceDeny {
+                    policies: policies.clone(),
+                },
+                direction: Direction::Ingress,
+                pods: self.compiler.denies.refusing().cloned().collect(),
+            },
         }
     }
 
@@ -327,6 +339,12 @@ impl ClusterState {
                 tables.cidrs_v6.desired().len(),
                 limits.cidrs_v6,
             ),
+            (
+                maps::SERVICE,
+                tables.services.desired().len(),
+                limits.services,
+            ),
+            (maps::SOURCE, tables.sources.desired().len(), limits.sources),
             (
                 maps::POLICY,
                 tables.policy.desired().len(),

@@ -8,7 +8,7 @@ use super::selector::{draw_labels, draw_pod_selector};
 use super::spoil::spoiled_by;
 use super::surroundings::{self, Surroundings, addresses_of, is_finished};
 use super::vocabulary::{NAMESPACE_LABELS, NAMESPACE_NAME_LABEL, NAMESPACES, NODES, POD_LABELS};
-use super::{Change, Cluster, identity, policy};
+use super::{Change, Cluster, identity, policy, service};
 
 /// One thing that happens, one change or, where an address is passed on, two.
 type Step = fn(&mut Dice, &Cluster) -> Option<Vec<Change>>;
@@ -31,6 +31,10 @@ const STEPS: &[(usize, Step)] = &[
     (6, replace_node),
     (3, delete_node),
     (4, repeat),
+    (8, write_service),
+    (12, write_slice),
+    (5, delete_service),
+    (6, delete_slice),
 ];
 
 /// 1 to 12 steps. Each keeps addresses unique, so it makes the changes in an order that does.
@@ -245,6 +249,31 @@ fn replace_node(dice: &mut Dice, cluster: &Cluster) -> Option<Vec<Change>> {
 
 fn delete_node(dice: &mut Dice, cluster: &Cluster) -> Option<Vec<Change>> {
     Some(vec![delete(&pick_any(dice, cluster, "Node")?)])
+}
+
+/// A Service comes, or is another than before.
+fn write_service(dice: &mut Dice, cluster: &Cluster) -> Option<Vec<Change>> {
+    let name = service::draw_name(dice);
+    let mut new = service::draw(dice, &Surroundings::of(cluster), &name);
+    let before = cluster.of_kind("Service").into_iter();
+    let mut before = before.filter(|service| service["metadata"]["name"] == *name);
+    if let Some(before) = before.next() {
+        new["metadata"]["namespace"] = before["metadata"]["namespace"].clone();
+    }
+    upsert(new)
+}
+
+fn write_slice(dice: &mut Dice, cluster: &Cluster) -> Option<Vec<Change>> {
+    let service = pick_any(dice, cluster, "Service")?;
+    upsert(service::draw_slice(dice, cluster, &service))
+}
+
+fn delete_service(dice: &mut Dice, cluster: &Cluster) -> Option<Vec<Change>> {
+    Some(vec![delete(&pick_any(dice, cluster, "Service")?)])
+}
+
+fn delete_slice(dice: &mut Dice, cluster: &Cluster) -> Option<Vec<Change>> {
+    Some(vec![delete(&pick_any(dice, cluster, "EndpointSlice")?)])
 }
 
 /// The object is written again as it is, as a watch does when it starts over.

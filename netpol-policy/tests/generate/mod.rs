@@ -28,6 +28,7 @@ mod policy;
 mod port;
 mod probes;
 mod selector;
+mod service;
 mod shrink;
 mod spoil;
 mod surroundings;
@@ -42,7 +43,8 @@ pub use probes::probes;
 pub use spoil::{ALL_KINDS, spoiled_by};
 pub use surroundings::addresses_are_unique;
 
-/// A cluster's complete objects: Namespaces, Nodes, Pods and NetworkPolicies, in this order. No two
+/// A cluster's complete objects: Namespaces, Nodes, Pods, NetworkPolicies, Services and their
+/// EndpointSlices, in this order. No two
 /// pods that have not finished share an address, and none has a node's (but host-network pods,
 /// which have only these).
 #[derive(Clone, PartialEq)]
@@ -111,6 +113,15 @@ impl Cluster {
             cluster
                 .objects
                 .push(policy::draw(dice, &around, &format!("policy-{number}")));
+        }
+        for number in 0..dice.between(0, 3) {
+            let around = surroundings::Surroundings::of(&cluster);
+            let service = service::draw(dice, &around, &format!("service-{number}"));
+            for _ in 0..dice.between(0, 3) {
+                let slice = service::draw_slice(dice, &cluster, &service);
+                cluster.apply(&Change::Upsert(slice));
+            }
+            cluster.objects.push(service);
         }
         // What lives in a namespace may be known before the namespace is.
         cluster

@@ -27,6 +27,12 @@ pub fn probes(cluster: &Cluster, seed: u64) -> Vec<Probe> {
     let mut probes = BTreeSet::new();
     for _ in 0..PROBES {
         let ends = &ends[usize::from(dice.chance(40))];
+        if dice.chance(30)
+            && let Some(probe) = ends.draw_to_service(dice)
+        {
+            probes.insert(probe);
+            continue;
+        }
         let Some((from, to)) = ends.draw(dice) else {
             continue;
         };
@@ -46,6 +52,8 @@ struct Ends {
     live_pods: Vec<End>,
     nodes: Vec<End>,
     others: Vec<End>,
+    /// What Services answer for, at which ports; addresses of nodes among them.
+    frontends: Vec<(IpAddr, Protocol, u16)>,
 }
 
 struct End {
@@ -99,6 +107,10 @@ impl Ends {
             );
         Self {
             live_pods,
+            frontends: frontends(cluster)
+                .into_iter()
+                .filter(|(address, ..)| is_of_family(address))
+                .collect(),
             nodes: nodes.filter(is_of_family).map(nowhere).collect(),
             others: others
                 .filter(is_of_family)
@@ -107,6 +119,23 @@ impl Ends {
                 .map(nowhere)
                 .collect(),
         }
+    }
+
+    /// From a pod to a Service, now and then at a port or protocol that it does not have.
+    fn draw_to_service(&self, dice: &mut Dice) -> Option<Probe> {
+        let (to, protocol, port) = *dice.try_pick(&self.frontends)?;
+        let from = dice.try_pick(&self.live_pods)?.address;
+        let (protocol, port) = match dice.weigh(&[(88, 0), (6, 1), (6, 2)]) {
+            0 => (protocol, Some(port)),
+            1 => (protocol, Some(port + 1)),
+            _ => (Protocol::Icmp, None),
+        };
+        Some(Probe {
+            from,
+            to,
+            protocol,
+            port,
+        })
     }
 
     fn draw(&self, dice: &mut Dice) -> Option<(&End, &End)> {
@@ -149,6 +178,39 @@ fn draw_port(dice: &mut Dice, to: &End, ports: &[u16]) -> (Protocol, Option<u16>
     ]);
     let has_ports = matches!(protocol, Protocol::Tcp | Protocol::Udp | Protocol::Sctp);
     (protocol, has_ports.then(|| *dice.pick(ports)))
+}
+
+/// The addresses and ports of Services.
+fn frontends(cluster: &Cluster) -> Vec<(IpAddr, Protocol, u16)> {
+    let mut found = Vec::new();
+    let nodes = Surroundings::of(cluster).nodes;
+    for service in cluster.of_kind("Service") {
+        let spec = &service["spec"];
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for list in [&spec["clusterIPs"], &spec["externalIPs"]] {
+            let list = list.as_array().into_iter().flatten();
+            addresses.extend(list.filter_map(|ip| ip.as_str()?.parse::<IpAddr>().ok()));
+        }
+        let ingress = service["status"]["loadBalancer"]["ingress"].as_array();
+        let ingress = ingress.into_iter().flatten();
+        addresses.extend(ingress.filter_map(|i| i["ip"].as_str()?.parse::<IpAddr>().ok()));
+        for port in spec["ports"].as_array().into_iter().flatten() {
+            let protocol = match port["protocol"].as_str() {
+                Some("UDP") => Protocol::Udp,
+                Some("SCTP") => Protocol::Sctp,
+                _ => Protocol::Tcp,
+            };
+            let number = |field: &str| port[field].as_u64().and_then(|n| u16::try_from(n).ok());
+            if let Some(number) = number("port") {
+                found.extend(addresses.iter().map(|address| (*address, protocol, number)));
+            }
+            if let Some(number) = number("nodePort") {
+                let nodes = nodes.iter().flat_map(|node| &node.addresses);
+                found.extend(nodes.map(|address| (*address, protocol, number)));
+            }
+        }
+    }
+    found
 }
 
 /// Every number that stands for a port in the cluster, its neighbours, and a few that may not.

@@ -199,6 +199,11 @@ const OPTIONAL: &[&str] = &[
     "/spec/egress",
     "/spec/podSelector",
     "/metadata/labels",
+    "/endpoints",
+    "/ports",
+    "/spec/externalIPs",
+    "/spec/selector",
+    "/status/loadBalancer",
 ];
 
 /// Fields that make their object another thing, not a smaller one, when they go.

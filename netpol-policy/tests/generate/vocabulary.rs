@@ -109,6 +109,19 @@ pub(super) fn outside_addresses(family: Family) -> Vec<IpAddr> {
     parse_all(texts)
 }
 
+/// The address of the Service with a number; inside one of the blocks below.
+pub(super) fn service_address(family: Family, number: u16) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::from([10, 96, 0, 1 + number as u8]),
+        Family::V6 => IpAddr::from([0xfd00, 0x96, 0, 0, 0, 0, 0, 1 + number]),
+    }
+}
+
+/// Addresses outside that Services have, by luck the same one.
+pub(super) fn external_addresses() -> Vec<IpAddr> {
+    parse_all(&["203.0.113.200", "198.51.100.200", "2001:db8::200"])
+}
+
 /// Nested prefixes, around and across the addresses above.
 pub(super) fn blocks(family: Family) -> Vec<IpNet> {
     let texts: &[&str] = match family {

@@ -5,10 +5,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use netpol_common::{
     Direction, address,
-    endpoint::{Endpoint, flags},
-    identity::{ANY_POD, ANYONE, Address4, Address6, POD, Prefix4, Prefix6},
+    endpoint::{Endpoint, EndpointDirection, flags},
+    identity::{
+        self, ANY_POD, ANYONE, Address4, Address6, NOWHERE, POD, Prefix4, Prefix6, SERVICE,
+    },
     maps::{Digest, NumberKind},
     policy::{ALLOW, Grant, PORT_LEVELS, PolicyKey, PortKey},
+    service::{NODE_PORT_V4, NODE_PORT_V6, ServiceKey},
 };
 use netpol_policy::Programmed;
 
@@ -27,12 +30,88 @@ pub struct Opening {
 pub fn judge(maps: &Programmed, opening: &Opening) -> Option<bool> {
     let endpoint = endpoint_at(maps, opening.local)?;
     let applies = endpoint.direction(opening.direction);
-    if !applies.isolated() || has_address(endpoint, opening.remote) {
+    if has_address(endpoint, opening.remote) {
         return Some(true);
     }
-    let identity = identity(maps, opening.remote, applies.flags & flags::CIDR != 0);
+    let by_policy = by_policy(maps, applies, opening);
+    Some(
+        by_policy
+            && !(opening.direction == Direction::Ingress && is_refused(maps, applies, opening)),
+    )
+}
+
+/// Whether the policies that isolate the endpoint let an opening pass.
+fn by_policy(maps: &Programmed, applies: &EndpointDirection, opening: &Opening) -> bool {
+    if !applies.isolated() {
+        return true;
+    }
+    let frontend = (opening.direction == Direction::Egress)
+        .then(|| frontend(maps, applies, opening))
+        .flatten();
+    let identity = match frontend {
+        Some(id) if id & SERVICE != 0 => return frontend_allows(maps, applies, id),
+        Some(id) => id,
+        None => identity(maps, opening.remote, applies.flags & flags::CIDR != 0),
+    };
     let grant = grant(maps, applies.set, applies.flags, identity);
-    Some(grant.rule != 0 || port_allows(maps, &grant, opening))
+    grant.rule != 0 || port_allows(maps, &grant, opening)
+}
+
+/// The identity of the Service that an opening is addressed to.
+fn frontend(maps: &Programmed, applies: &EndpointDirection, opening: &Opening) -> Option<u32> {
+    let key = |words| ServiceKey::new(words, opening.protocol, opening.port.unwrap_or(0));
+    let address = mapped(opening.remote);
+    opening.port?;
+    if let Some(id) = maps.services.get(&key(address.words)) {
+        return Some(*id);
+    }
+    let every_node = match opening.remote {
+        IpAddr::V4(_) => NODE_PORT_V4,
+        IpAddr::V6(_) => NODE_PORT_V6,
+    };
+    let asks = applies.flags & flags::NODE_PORTS != 0 && maps.node.contains_key(&address);
+    maps.services
+        .get(&key(every_node))
+        .copied()
+        .filter(|_| asks)
+}
+
+fn frontend_allows(maps: &Programmed, applies: &EndpointDirection, id: u32) -> bool {
+    let entry = |set, identity| maps.policy.get(&PolicyKey { set, identity });
+    let own = applies.flags & flags::OWN_SERVICES != 0
+        && entry(applies.second_set, id).is_some_and(|grant| grant.rule != 0);
+    let everything = || {
+        let asked = applies.flags & flags::ANYONE != 0;
+        entry(applies.set, ANYONE).filter(|_| asked)
+    };
+    let grant = entry(applies.set, id).or_else(everything);
+    own || grant.is_some_and(|grant| grant.rule != 0)
+}
+
+/// Whether the egress policies of who opens forbid it, and this endpoint knows.
+fn is_refused(maps: &Programmed, applies: &EndpointDirection, opening: &Opening) -> bool {
+    let Some(port) = opening.port.filter(|_| applies.flags & flags::DENIES != 0) else {
+        return false;
+    };
+    let source = maps.sources.get(&mapped(opening.remote));
+    let entry = source.and_then(|identity| {
+        let (set, identity) = (applies.second_set, *identity);
+        maps.policy.get(&PolicyKey { set, identity })
+    });
+    entry.is_some_and(|grant| {
+        let key = PortKey::new(grant.table, opening.protocol, 16, port);
+        grant.rule != 0 && maps.ports.contains_key(&key)
+    })
+}
+
+fn mapped(address: IpAddr) -> Address6 {
+    let v6 = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    Address6 {
+        words: address::v6_words(v6),
+    }
 }
 
 fn grant(maps: &Programmed, set: u32, set_flags: u32, identity: u32) -> Grant {
@@ -100,6 +179,23 @@ fn endpoint_at(maps: &Programmed, address: IpAddr) -> Option<&Endpoint> {
     maps.endpoints.values().find(|e| has_address(e, address))
 }
 
+/// Whether a Service has the opening's port on every node.
+pub fn has_node_port(maps: &Programmed, opening: &Opening) -> bool {
+    let words = match opening.remote {
+        IpAddr::V4(_) => NODE_PORT_V4,
+        IpAddr::V6(_) => NODE_PORT_V6,
+    };
+    let key = |port| ServiceKey::new(words, opening.protocol, port);
+    opening
+        .port
+        .is_some_and(|port| maps.services.contains_key(&key(port)))
+}
+
+/// Whether the opening's remote address is a node's.
+pub fn is_node(maps: &Programmed, opening: &Opening) -> bool {
+    maps.node.contains_key(&mapped(opening.remote))
+}
+
 /// The interface of the endpoint with an address.
 pub fn interface_at(maps: &Programmed, address: IpAddr) -> Option<u32> {
     let mut endpoints = maps.endpoints.iter();
@@ -134,7 +230,11 @@ pub fn canonical(maps: &Programmed) -> BTreeMap<String, String> {
     let identity = |id: u32| match id {
         ANYONE => "anyone".to_owned(),
         ANY_POD => "any pod".to_owned(),
-        id => format!("{} {}", id & POD, name(NumberKind::Identity, id & !POD)),
+        NOWHERE => "nowhere".to_owned(),
+        id => {
+            let number = identity::number(id);
+            format!("{} {}", id & !number, name(NumberKind::Identity, number))
+        }
     };
     // A table's digest covers the rules' numbers, so its content stands for it here.
     let table = |number: u32| -> Vec<(u32, String)> {
@@ -149,7 +249,13 @@ pub fn canonical(maps: &Programmed) -> BTreeMap<String, String> {
     for (ifindex, endpoint) in &maps.endpoints {
         let sides = [endpoint.ingress, endpoint.egress].map(|side| {
             let set = name(NumberKind::PolicySet, side.set);
-            (side.flags, set, name(NumberKind::Rule, side.deny_rule))
+            let second = name(NumberKind::PolicySet, side.second_set);
+            (
+                side.flags,
+                set,
+                second,
+                name(NumberKind::Rule, side.deny_rule),
+            )
         });
         let rest = (endpoint.v4, endpoint.v6, endpoint.pod);
         said.insert(format!("endpoint {ifindex}"), format!("{sides:?} {rest:?}"));
@@ -165,6 +271,12 @@ pub fn canonical(maps: &Programmed) -> BTreeMap<String, String> {
     );
     let places = places.chain(maps.cidrs_v4.iter().map(|(k, v)| (format!("{k:?}"), v)));
     let places = places.chain(maps.cidrs_v6.iter().map(|(k, v)| (format!("{k:?}"), v)));
+    let places = places.chain(maps.services.iter().map(|(k, v)| (format!("{k:?}"), v)));
+    let places = places.chain(
+        maps.sources
+            .iter()
+            .map(|(k, v)| (format!("source {k:?}"), v)),
+    );
     for (place, id) in places {
         said.insert(place, identity(*id));
     }
@@ -174,8 +286,8 @@ pub fn canonical(maps: &Programmed) -> BTreeMap<String, String> {
         let grant = format!("{rule} {} {:?}", grant.levels, table(grant.table));
         said.insert(format!("policy {set} {}", identity(key.identity)), grant);
     }
-    for address in maps.node.keys() {
-        said.insert(format!("node {address:?}"), String::new());
+    for (address, whose) in &maps.node {
+        said.insert(format!("node {address:?}"), whose.to_string());
     }
     let tables: std::collections::BTreeSet<u32> =
         maps.policy.values().map(|grant| grant.table).collect();

@@ -134,6 +134,6 @@ fn named_ports(spec: &Value) -> Vec<NamedPort> {
         .collect()
 }
 
-fn elements(list: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn elements(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }

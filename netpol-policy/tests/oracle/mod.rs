@@ -23,6 +23,7 @@ mod policy;
 mod port;
 mod rule;
 mod selector;
+mod service;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ use serde_json::Value;
 use cluster::{Labels, Node, Pod};
 use policy::Policy;
 use rule::Traffic;
+use service::{Service, Slice};
 
 /// A direction, always the pod's view: egress is what the pod sends.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -76,11 +78,13 @@ pub struct Oracle {
     nodes: Vec<Node>,
     namespaces: BTreeMap<String, Labels>,
     policies: Vec<Policy>,
+    services: Vec<Service>,
+    slices: Vec<Slice>,
 }
 
 impl Oracle {
-    /// Reads a cluster's complete objects; other kinds than Namespace, Pod, NetworkPolicy and Node
-    /// are passed over.
+    /// Reads a cluster's complete objects; other kinds than Namespace, Pod, NetworkPolicy, Node,
+    /// Service and EndpointSlice are passed over.
     ///
     /// # Panics
     /// When two pods that have not finished share an address: whose policy holds there is not
@@ -99,6 +103,10 @@ impl Oracle {
                 .collect(),
             policies: of_kind("networking.k8s.io/v1", "NetworkPolicy")
                 .map(Policy::read)
+                .collect(),
+            services: of_kind("v1", "Service").map(Service::read).collect(),
+            slices: of_kind("discovery.k8s.io/v1", "EndpointSlice")
+                .filter_map(Slice::read)
                 .collect(),
         };
         oracle.assert_addresses_unique();
@@ -121,7 +129,9 @@ impl Oracle {
         // both the egress policy on the source pod and the ingress policy on the destination pod
         // need to allow the connection."
         if let Some(source) = source
-            && !self.allows(Direction::Egress, source, probe)
+            && !self
+                .may_leave_to_service(source, probe)
+                .unwrap_or_else(|| self.allows(Direction::Egress, source, probe))
         {
             return Judgement::deny(Direction::Egress);
         }
@@ -132,6 +142,19 @@ impl Oracle {
             return Judgement::deny(Direction::Ingress);
         }
         Judgement::ALLOW
+    }
+
+    /// Whether the pod at the destination takes the packet, wherever it was let out: its policies
+    /// allow it, and it is not one that its sender's policies forbid to a Service's backend. `None`
+    /// where there is no pod, or the sender is the pod itself or its node.
+    pub fn judge_at_destination(&self, probe: &Probe) -> Option<bool> {
+        let destination = self.pod_at(probe.to)?;
+        if destination.addresses.contains(&probe.from) || self.is_own_node(destination, probe.from)
+        {
+            return None;
+        }
+        let refuses = self.refuses(destination, probe);
+        Some(self.allows(Direction::Ingress, destination, probe) && !refuses)
     }
 
     /// `namespace/name` and the first fault of every policy that is invalid, sorted.

@@ -92,6 +92,16 @@ impl Policy {
             .iter()
             .any(|rule| rule.matches(&self.namespace, traffic))
     }
+
+    /// Whether one of the rules of `direction` restricts neither peers nor ports.
+    pub(super) fn grants_everything(&self, direction: Direction) -> bool {
+        let Ok(rules) = &self.rules else { return false };
+        let mut rules = match direction {
+            Direction::Egress => rules.egress.iter(),
+            Direction::Ingress => rules.ingress.iter(),
+        };
+        self.fault().is_none() && rules.any(Rule::restricts_nothing)
+    }
 }
 
 fn read_subjects(spec: &At<'_>) -> Reading<Selector> {

@@ -41,6 +41,10 @@ impl Rule {
         })
     }
 
+    pub(super) fn restricts_nothing(&self) -> bool {
+        self.peers.is_empty() && self.ports.is_empty()
+    }
+
     pub(super) fn matches(&self, own_namespace: &str, traffic: &Traffic<'_>) -> bool {
         // "If this field is empty or missing, this rule matches all sources (traffic not restricted
         // by source). If this field is present and contains at least one item, this rule allows

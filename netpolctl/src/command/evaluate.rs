@@ -33,8 +33,11 @@ Examples:
   netpolctl evaluate -f manifests/ --from 203.0.113.7 --to shop/web --port 443
   netpolctl evaluate -f manifests/ --from shop/web --to shop/db
 
+  # through a Service: what it says of each backend
+  netpolctl evaluate -f manifests/ --from shop/web --to service/kube-system/kube-dns --port 53/UDP
+
   # what a cluster holds now
-  kubectl get netpol,pods,ns,nodes -A -o json | netpolctl evaluate -f - --from ... --to ...
+  kubectl get netpol,pods,ns,nodes,svc,endpointslices -A -o json | netpolctl evaluate -f - --from ... --to ...
 
   # many clusters and probes, for machines: JSON lines in, JSON lines out
   netpolctl evaluate --batch < requests.jsonl
@@ -42,6 +45,10 @@ Examples:
 Needs no agent and no root: the manifests are compiled as the agent would compile them, and the
 packets are judged by the code that runs in the kernel. The reply must pass as well. The addresses of
 the node that a pod runs on (spec.nodeName, and the Node's status) reach the pod, as the kubelet does.
+
+A connection to a Service (its ClusterIP, external address or node port) is allowed when it may
+leave the source and one of the backends lets it in. Without EndpointSlices the backends are the
+ready pods that the Service selects.
 
 When a pod on the command line has no address yet, pods without status are given addresses of
 198.18.0.0/15 and 2001:2::/48, so that manifests can be evaluated before they are applied. An
@@ -73,10 +80,10 @@ pub(crate) struct Arguments {
         conflicts_with = "batch"
     )]
     from: Option<Party>,
-    /// To whom: a pod or an address
+    /// To whom: a pod, a Service or an address, a Service's included
     #[arg(
         long,
-        value_name = "NS/POD|ADDRESS",
+        value_name = "NS/POD|service/[NS/]NAME|ADDRESS",
         required_unless_present = "batch",
         conflicts_with = "batch"
     )]
@@ -153,6 +160,8 @@ pub(crate) enum Party {
     Address(IpAddr),
     /// A pod.
     Pod(NameArgument),
+    /// A Service.
+    Service(NameArgument),
 }
 
 impl FromStr for Party {
@@ -162,8 +171,14 @@ impl FromStr for Party {
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
         }
-        let name = text.parse().map(Self::Pod);
-        name.map_err(|_| "expected NAMESPACE/POD or an address".to_owned())
+        let expected = |_| "expected NAMESPACE/POD, service/NAME or an address".to_owned();
+        let service = ["service/", "svc/"]
+            .iter()
+            .find_map(|kind| text.strip_prefix(kind));
+        if let Some(name) = service {
+            return name.parse().map(Self::Service).map_err(expected);
+        }
+        text.parse().map(Self::Pod).map_err(expected)
     }
 }
 
@@ -172,6 +187,7 @@ impl Party {
         match self {
             Self::Address(address) => question::Party::Address(*address),
             Self::Pod(name) => question::Party::Pod(name.in_namespace(namespace)),
+            Self::Service(name) => question::Party::Service(name.in_namespace(namespace)),
         }
     }
 }

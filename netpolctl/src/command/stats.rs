@@ -191,7 +191,7 @@ impl Filter {
     fn shows(&self, row: &CounterRow) -> bool {
         let policies: &[ObjectName] = match &row.rule {
             RuleRef::Rule { policy, .. } => std::slice::from_ref(policy),
-            RuleRef::DefaultDeny { policies, .. } => policies,
+            RuleRef::DefaultDeny { policies, .. } | RuleRef::SourceDeny { policies } => policies,
             RuleRef::Exemption { .. } | RuleRef::Drop { .. } => &[],
         };
         let in_namespace =

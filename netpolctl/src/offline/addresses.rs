@@ -20,6 +20,7 @@ pub(super) struct Addresses {
     /// Addresses of pods of which nothing is known: they, or their namespaces, cannot be
     /// understood.
     unknown: HashMap<IpAddr, Rc<str>>,
+    nodes: Vec<Address6>,
 }
 
 /// The pod behind an address.
@@ -39,6 +40,12 @@ impl Addresses {
         interfaces: &HashMap<ObjectKey, u32>,
     ) -> Self {
         let mut endpoints = HashMap::new();
+        let with_ports = |service: &netpol_policy::Service| {
+            service.ports.iter().any(|port| port.node_port.is_some())
+        };
+        let has_node_ports = state.services().any(with_ports);
+        let nodes = state.all_node_addresses().filter(|_| has_node_ports);
+        let nodes = nodes.map(node_key).collect();
         for view in state.endpoints() {
             let (Some(pod), Some(&ifindex)) = (world.pod(&view.pod), interfaces.get(&view.pod))
             else {
@@ -60,6 +67,7 @@ impl Addresses {
         Self {
             endpoints,
             unknown: HashMap::new(),
+            nodes,
         }
     }
 
@@ -83,6 +91,17 @@ impl Addresses {
         let sentence: Rc<str> = invalid.sentence().into();
         let closed = addresses.into_iter().map(|a| (a, Rc::clone(&sentence)));
         self.unknown.extend(closed);
+    }
+
+    /// Whether two addresses are one pod's.
+    pub(super) fn same_pod(&self, one: IpAddr, other: IpAddr) -> bool {
+        let pod = |address| self.endpoint(address).map(|endpoint| endpoint.ifindex);
+        pod(one).is_some() && pod(one) == pod(other)
+    }
+
+    /// The addresses of every node, where Services have ports on them.
+    pub(super) fn nodes(&self) -> &[Address6] {
+        &self.nodes
     }
 
     /// The pod that has an address.

@@ -45,5 +45,8 @@ fn rule(state: &ClusterState, number: u32) -> RuleRef {
             policies: policies.iter().map(super::name).collect(),
             direction,
         },
+        RuleAttribution::SourceDeny { policies } => RuleRef::SourceDeny {
+            policies: policies.iter().map(super::name).collect(),
+        },
     }
 }

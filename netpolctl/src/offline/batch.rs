@@ -89,7 +89,7 @@ fn judge_all(
     cluster.bring_to(objects)?;
     let probes = request::probes(probes)?;
     let judged = probes.iter().map(|probe| {
-        let outcome = cluster.judge(probe)?;
+        let (outcome, _) = cluster.judge(probe)?;
         Ok(ProbeResult::new(&outcome, cluster))
     });
     judged.collect()

@@ -8,16 +8,20 @@ use std::rc::Rc;
 
 use netpol_api::RuleRef;
 use netpol_datapath::memory::{Full, Memory};
-use netpol_policy::{Change, ClusterState, Kind, Limits, Object, ObjectKey, ObjectRef, Pod, Scope};
+use netpol_policy::{
+    Change, ClusterState, Kind, Limits, Object, ObjectKey, ObjectRef, Pod, Scope, Service,
+};
 use serde_json::Value;
 use thiserror::Error;
 
 use super::addresses::Addresses;
+use super::endpoints;
 use super::identity::{Identity, IdentityError};
 use super::invalid::Invalid;
 use super::judge::{self, Outcome};
 use super::maps;
 use super::probe::Probe;
+use super::service::{self, Through};
 use super::world::World;
 
 /// A cluster whose pods are all endpoints.
@@ -79,6 +83,8 @@ impl Cluster {
     /// Brings the cluster to exactly these objects, by the changes between its last state and
     /// this one. On an error it stays as it was.
     pub(crate) fn bring_to(&mut self, objects: Vec<Value>) -> Result<(), ClusterError> {
+        let mut objects = objects;
+        objects.extend(endpoints::derived(&objects));
         let wanted = by_identity(objects)?;
         let mut changed = self.remove_all_but(&wanted);
         for (identity, value) in wanted {
@@ -129,9 +135,25 @@ impl Cluster {
         self.world.pod(&self.addresses.endpoint(address)?.pod)
     }
 
-    /// Judges a probe as a fresh connection.
-    pub(crate) fn judge(&mut self, probe: &Probe) -> Result<Outcome, Full> {
-        judge::judge(&mut self.maps, &self.addresses, probe)
+    /// Judges a probe as a fresh connection; what it goes through, if it is to a Service.
+    pub(crate) fn judge(&mut self, probe: &Probe) -> Result<(Outcome, Option<Through>), Full> {
+        let mut outcome = judge::judge(&mut self.maps, &self.addresses, probe)?;
+        let port = service::port_of(probe.traffic());
+        let mut services = port.map_or_else(Vec::new, |(protocol, port)| {
+            self.state.services_at(probe.to(), protocol, port.get())
+        });
+        // Where several contradict each other, it is not known which backends there are.
+        let (Some(view), true) = (services.pop(), services.is_empty()) else {
+            return Ok((outcome, None));
+        };
+        let (maps, addresses) = (&mut self.maps, &self.addresses);
+        let through = service::judge(maps, addresses, probe, view, &mut outcome)?;
+        Ok((outcome, Some(through)))
+    }
+
+    /// A Service.
+    pub(crate) fn service(&self, key: &ObjectKey) -> Option<&Service> {
+        self.state.service(key)
     }
 
     /// What a counter number stands for.

@@ -43,7 +43,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    fn passes(&self) -> bool {
+    pub(super) fn passes(&self) -> bool {
         matches!(self, Self::Outside | Self::Passed(_))
     }
 }
@@ -74,7 +74,8 @@ pub(super) fn judge(
     let from = node_key(probe.from());
     let node = destination.map_or(&[][..], |endpoint| &endpoint.node);
     let from_node = node.contains(&from);
-    maps::set_node(memory, if from_node { node } else { &[] })?;
+    let own = if from_node { node } else { &[] };
+    maps::set_node(memory, own, addresses.nodes())?;
     memory.clear_connections();
 
     let packet = probe.request();
@@ -108,6 +109,37 @@ pub(super) fn judge(
         outcome.reply_dropped = reply(memory, source, destination, probe);
     }
     Ok(outcome)
+}
+
+/// What the destination's end says of a request, whatever the source's end did: the packet may have
+/// been addressed to a Service there.
+pub(super) fn destination(
+    memory: &mut Memory,
+    addresses: &Addresses,
+    probe: &Probe,
+) -> Result<End, Full> {
+    if let Some(why) = addresses.unknown(probe.to()) {
+        return Ok(End::Unknown(Rc::clone(why)));
+    }
+    let Some(destination) = addresses.endpoint(probe.to()) else {
+        return Ok(End::Outside);
+    };
+    let from_node = destination.node.contains(&node_key(probe.from()));
+    let own = if from_node {
+        &destination.node[..]
+    } else {
+        &[]
+    };
+    maps::set_node(memory, own, addresses.nodes())?;
+    memory.clear_connections();
+    let packet = probe.request();
+    let packet = SlicePacket {
+        bytes: &packet,
+        local_socket: from_node,
+    };
+    Ok(end(memory, || {
+        to_endpoint(destination.ifindex, &packet, memory)
+    }))
 }
 
 /// The end that drops the reply, if one does.

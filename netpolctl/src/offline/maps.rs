@@ -1,6 +1,7 @@
 //! The maps in memory, written by the operations of a delta one by one, as the kernel's would be.
 
 use netpol_common::identity::Address6;
+use netpol_common::maps::{OTHER_NODE, OWN_NODE};
 use netpol_datapath::memory::{Capacities, Full, Memory};
 use netpol_policy::{Delta, Entry, Key, Operation};
 
@@ -43,6 +44,8 @@ fn put(memory: &mut Memory, entry: Entry) -> Result<(), Full> {
         Entry::Policy(key, value) => memory.policy.insert(key, value),
         Entry::Port(key, value) => memory.ports.insert(key, value),
         Entry::Node(key, value) => memory.node.insert(key, value),
+        Entry::Service(key, value) => memory.service.insert(key, value),
+        Entry::Source(key, value) => memory.source.insert(key, value),
         // Read by an agent that takes over what another one has programmed, never by a packet.
         Entry::Number(..) => Ok(()),
     }
@@ -58,12 +61,21 @@ fn delete(memory: &mut Memory, key: Key) {
         Key::Policy(key) => drop(memory.policy.remove(&key)),
         Key::Port(key) => drop(memory.ports.remove(&key)),
         Key::Node(key) => drop(memory.node.remove(&key)),
+        Key::Service(key) => drop(memory.service.remove(&key)),
+        Key::Source(key) => drop(memory.source.remove(&key)),
         Key::Number(_) => {}
     }
 }
 
-/// Makes these the node's own addresses, and no others.
-pub(super) fn set_node(memory: &mut Memory, addresses: &[Address6]) -> Result<(), Full> {
+/// Makes these the node's own addresses, and those the addresses of other nodes.
+pub(super) fn set_node(
+    memory: &mut Memory,
+    own: &[Address6],
+    others: &[Address6],
+) -> Result<(), Full> {
     memory.node.clear();
-    addresses.iter().try_for_each(|a| memory.node.insert(*a, 1))
+    let others = others.iter().map(|address| (address, OTHER_NODE));
+    let own = own.iter().map(|address| (address, OWN_NODE));
+    let mut all = others.chain(own);
+    all.try_for_each(|(address, whose)| memory.node.insert(*address, whose))
 }

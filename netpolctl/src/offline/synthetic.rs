@@ -21,6 +21,26 @@ pub(crate) fn addresses(number: u32) -> [IpAddr; 2] {
     [IpAddr::V4(v4), IpAddr::V6(v6)]
 }
 
+/// Gives a Service's manifest a ClusterIP of each family, unless it has one or is meant to have
+/// none; gives those that were given.
+pub(crate) fn give_cluster_ip(service: &mut Value, number: u32) -> Vec<IpAddr> {
+    let spec = service.get("spec");
+    let field = |name| spec.and_then(|spec| spec.get(name));
+    let text = |name| field(name).and_then(Value::as_str).unwrap_or_default();
+    let listed = field("clusterIPs").and_then(Value::as_array);
+    let has_one = !text("clusterIP").is_empty() || listed.is_some_and(|l| !l.is_empty());
+    let Some(Value::Object(spec)) = service.get_mut("spec") else {
+        return Vec::new();
+    };
+    if has_one || spec.get("type").is_some_and(|kind| kind == "ExternalName") {
+        return Vec::new();
+    }
+    // From the other end of the addresses than pods.
+    let given = addresses(ROOM - 1 - number % ROOM);
+    spec.insert("clusterIPs".to_owned(), json!(given));
+    given.to_vec()
+}
+
 /// Whether a pod's manifest has no address.
 pub(crate) fn lacks_address(pod: &Value) -> bool {
     let status = pod.get("status");

@@ -12,4 +12,5 @@ mod online;
 mod program;
 mod recorded;
 mod scenarios;
+mod services;
 mod waiting;

@@ -56,9 +56,11 @@ impl Objects {
         let named = |identity: &Identity| {
             parties.iter().any(|party| match party {
                 Party::Pod(pod) => is_pod(identity, pod),
+                Party::Service(_) => true,
                 Party::Address(_) => false,
             })
         };
+        self.address_services(parties);
         let mut pods = self.pods_without_address();
         if !pods.any(|(identity, _)| named(identity)) {
             return;
@@ -73,6 +75,21 @@ impl Objects {
             let addresses = synthetic::addresses(number);
             synthetic::give(&mut pod.value, &addresses);
             self.synthetic.extend(addresses);
+        }
+    }
+
+    /// Gives a ClusterIP to the Services asked for that have none yet.
+    fn address_services(&mut self, parties: &[&Party]) {
+        let services = self.documents.iter_mut();
+        let services = services.filter(|(identity, _)| {
+            let is =
+                |key: &ObjectKey| identity.namespace == key.namespace && identity.name == key.name;
+            let asked = |party: &&Party| matches!(party, Party::Service(key) if is(key));
+            identity.kind == "Service" && parties.iter().any(asked)
+        });
+        for (number, (_, service)) in (1..).zip(services) {
+            self.synthetic
+                .extend(synthetic::give_cluster_ip(&mut service.value, number));
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) enum Party {
     Address(IpAddr),
     /// A pod.
     Pod(ObjectKey),
+    /// A Service.
+    Service(ObjectKey),
 }
 
 impl fmt::Display for Party {
@@ -26,6 +28,7 @@ impl fmt::Display for Party {
         match self {
             Self::Address(address) => write!(f, "{address}"),
             Self::Pod(pod) => write!(f, "{pod}"),
+            Self::Service(service) => write!(f, "service/{service}"),
         }
     }
 }
@@ -91,6 +94,7 @@ pub(super) fn probes(
 fn addresses(cluster: &Cluster, objects: &Objects, party: &Party) -> Result<Vec<IpAddr>> {
     let key = match party {
         Party::Address(address) => return Ok(vec![*address]),
+        Party::Service(key) => return service_addresses(cluster, key),
         Party::Pod(key) => key,
     };
     let Some(pod) = cluster.world().pod(key) else {
@@ -110,6 +114,18 @@ fn addresses(cluster: &Cluster, objects: &Objects, party: &Party) -> Result<Vec<
         ));
     }
     Ok(pod.addresses.clone())
+}
+
+fn service_addresses(cluster: &Cluster, key: &ObjectKey) -> Result<Vec<IpAddr>> {
+    let Some(service) = cluster.service(key) else {
+        bail!("there is no valid Service {key} in the manifests");
+    };
+    if service.cluster_ips.is_empty() {
+        bail!(
+            "Service {key} has no ClusterIP, so packets are addressed to its pods: ask for those"
+        );
+    }
+    Ok(service.cluster_ips.clone())
 }
 
 /// That there is no such pod, with those that may have been meant.

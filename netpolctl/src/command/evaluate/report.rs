@@ -15,6 +15,7 @@ use crate::offline::cluster::Cluster;
 use crate::offline::explain::{self, Explanation, Remote};
 use crate::offline::judge::{End, Outcome};
 use crate::offline::probe::Probe;
+use crate::offline::service::{Backend, Through};
 
 /// The answer to a question.
 #[derive(Debug, Serialize)]
@@ -44,8 +45,38 @@ pub(super) struct ProbeReport {
     pub(super) egress: EndReport,
     /// What the destination's end says.
     pub(super) ingress: EndReport,
+    /// The Service that the address is, and where it leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) service: Option<ServiceReport>,
     #[serde(skip)]
     pub(super) traffic: String,
+}
+
+/// A Service that a connection goes through.
+#[derive(Debug, Serialize)]
+pub(super) struct ServiceReport {
+    /// The Service.
+    pub(super) name: ObjectName,
+    /// The node may masquerade on the way, so that no backend knows who sends: every backend must
+    /// be allowed at the source.
+    pub(super) every_backend: bool,
+    /// Where the connection may end.
+    pub(super) backends: Vec<BackendReport>,
+}
+
+/// A backend of a Service.
+#[derive(Debug, Serialize)]
+pub(super) struct BackendReport {
+    /// The backend.
+    pub(super) to: Side,
+    /// Its port.
+    pub(super) port: u16,
+    /// Whether a connection that kube-proxy sends here is let in.
+    pub(super) verdict: Verdict,
+    /// What the source's policies say of this backend.
+    pub(super) egress: EndReport,
+    /// What the backend's end says.
+    pub(super) ingress: EndReport,
 }
 
 /// One side of a connection.
@@ -83,8 +114,10 @@ pub(super) fn report(
 ) -> Result<Report> {
     let mut reports = Vec::new();
     for probe in probes {
-        let outcome = cluster.judge(probe)?;
-        reports.push(probe_report(cluster, objects, [from, to], probe, &outcome));
+        let (outcome, through) = cluster.judge(probe)?;
+        let mut report = probe_report(cluster, objects, [from, to], probe, &outcome);
+        report.service = through.map(|t| service_report(cluster, objects, probe, &outcome, &t));
+        reports.push(report);
     }
     let denied = reports.iter().any(|r| r.verdict == Verdict::Deny);
     Ok(Report {
@@ -108,7 +141,9 @@ fn probe_report(
     let side = |party: &Party, address: IpAddr| Side {
         pod: match party {
             Party::Pod(pod) => Some(offline::name(pod)),
-            Party::Address(_) => cluster.pod_at(address).map(|pod| offline::name(&pod.key)),
+            Party::Address(_) | Party::Service(_) => {
+                cluster.pod_at(address).map(|pod| offline::name(&pod.key))
+            }
         },
         address,
         synthetic: objects.is_synthetic(address),
@@ -126,7 +161,47 @@ fn probe_report(
         at,
         egress: end_report(cluster, probe, Direction::Egress, outcome),
         ingress: end_report(cluster, probe, Direction::Ingress, outcome),
+        service: None,
         traffic: probe.traffic().to_string(),
+    }
+}
+
+fn service_report(
+    cluster: &Cluster,
+    objects: &Objects,
+    probe: &Probe,
+    outcome: &Outcome,
+    through: &Through,
+) -> ServiceReport {
+    let leaves = matches!(outcome.egress, End::Outside | End::Passed(_));
+    let backend = |backend: &Backend| {
+        let address = backend.view.address;
+        let arrives = Outcome {
+            ingress: backend.ingress.clone(),
+            reply_dropped: None,
+            ..backend.direct.clone()
+        };
+        let taken = matches!(backend.ingress, End::Outside | End::Passed(_));
+        BackendReport {
+            to: Side {
+                pod: backend.view.pod.as_ref().map(offline::name),
+                address,
+                synthetic: objects.is_synthetic(address),
+            },
+            port: backend.view.port,
+            verdict: if leaves && taken && !backend.view.unknown {
+                Verdict::Allow
+            } else {
+                Verdict::Deny
+            },
+            egress: end_report(cluster, probe, Direction::Egress, &arrives),
+            ingress: end_report(cluster, probe, Direction::Ingress, &arrives),
+        }
+    };
+    ServiceReport {
+        name: offline::name(&through.service),
+        every_backend: through.every,
+        backends: through.backends.iter().map(backend).collect(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use netpol_api::{Direction, Verdict};
 
-use super::report::{EndReport, ProbeReport, Report, Side};
+use super::report::{BackendReport, EndReport, ProbeReport, Report, ServiceReport, Side};
 use crate::offline::explain::{Explanation, NearRule};
 use crate::output::style::{BAD, BOLD, DIM, GOOD, paint};
 use crate::output::{Detail, table, wrap};
@@ -44,7 +44,10 @@ fn paragraph(probe: &ProbeReport, detail: Detail) -> String {
     let (from, to) = (side(&probe.from), side(&probe.to));
     let mut text = format!("{verdict}: {from} to {to}, {}\n\n", probe.traffic);
     text += &end(Direction::Egress, &probe.from, &probe.egress);
-    text += &end(Direction::Ingress, &probe.to, &probe.ingress);
+    match &probe.service {
+        Some(service) => text += &through(service),
+        None => text += &end(Direction::Ingress, &probe.to, &probe.ingress),
+    }
     let ends = [
         (Direction::Egress, &probe.from, &probe.egress),
         (Direction::Ingress, &probe.to, &probe.ingress),
@@ -58,6 +61,46 @@ fn paragraph(probe: &ProbeReport, detail: Detail) -> String {
     }
     if probe.from.synthetic || probe.to.synthetic {
         text += &format!("\n{}", hanging(0, SYNTHETIC));
+    }
+    text
+}
+
+/// Where a Service leads, and what becomes of the connection there.
+fn through(service: &ServiceReport) -> String {
+    let name = &service.name;
+    let mut text = String::new();
+    if service.backends.is_empty() {
+        return hanging(2, &format!("Service {name} has no backends"));
+    }
+    text += &format!("\n{}\n", paint(BOLD, format!("Backends of Service {name}")));
+    if service.every_backend {
+        text += &hanging(
+            2,
+            "The node may masquerade on the way, so that no backend knows who sends: every one \
+             must be allowed at the source.",
+        );
+    }
+    for backend in &service.backends {
+        text += &backend_line(backend);
+    }
+    text
+}
+
+fn backend_line(backend: &BackendReport) -> String {
+    let (verdict, style) = match backend.verdict {
+        Verdict::Allow => ("reached", GOOD),
+        Verdict::Deny => ("not reached", BAD),
+    };
+    let who = format!("{} port {}", side(&backend.to), backend.port);
+    let mut text = format!("  {} {who}\n", paint(style, format!("{verdict:11}")));
+    for (direction, end) in [("egress", &backend.egress), ("ingress", &backend.ingress)] {
+        let why = match (&end.rule, end.verdict) {
+            (Some(rule), _) => wording::rule(rule),
+            (None, None) => "nobody judges".to_owned(),
+            (None, Some(Verdict::Allow)) => "no policy isolates".to_owned(),
+            (None, Some(Verdict::Deny)) => end.problem.clone().unwrap_or_default(),
+        };
+        text += &hanging(14, &format!("{direction}: {why}"));
     }
     text
 }

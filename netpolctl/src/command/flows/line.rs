@@ -115,6 +115,10 @@ fn short_rule(flow: &Flow) -> String {
             "no {direction} rule of {}",
             wording::bare_names(policies, Detail::Table)
         ),
+        RuleRef::SourceDeny { policies } => format!(
+            "no egress rule of the sender's {}",
+            wording::bare_names(policies, Detail::Table)
+        ),
         RuleRef::Exemption { text } => text.clone(),
         RuleRef::Drop { reason } => reason.clone(),
     }

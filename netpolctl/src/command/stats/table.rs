@@ -16,6 +16,10 @@ pub(super) fn order(row: &CounterRow) -> (u8, String, u8, RuleRef) {
             let namespace = policies.first().map(|p| p.namespace.clone());
             (0, namespace.unwrap_or_default(), 1)
         }
+        RuleRef::SourceDeny { policies } => {
+            let namespace = policies.first().map(|p| p.namespace.clone());
+            (0, namespace.unwrap_or_default(), 2)
+        }
         RuleRef::Exemption { .. } => (1, String::new(), 0),
         RuleRef::Drop { .. } => (1, String::new(), 1),
     };
@@ -106,6 +110,12 @@ impl Place {
                 policy: wording::bare_names(policies, detail),
                 rule: direction.to_string(),
                 says: "no rule allows it".to_owned(),
+            },
+            RuleRef::SourceDeny { policies } => Self {
+                namespace: policies.first().map_or("-".into(), |p| p.namespace.clone()),
+                policy: wording::bare_names(policies, detail),
+                rule: "sender".to_owned(),
+                says: "its egress policies forbid it".to_owned(),
             },
             RuleRef::Exemption { text } => Self::unowned(text),
             RuleRef::Drop { reason } => Self::unowned(reason),

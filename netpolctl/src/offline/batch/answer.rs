@@ -156,7 +156,7 @@ impl Serialize for RuleField<'_> {
                 by: Denier::Rule(rule),
                 ..
             } => match &**rule {
-                RuleRef::DefaultDeny { policies, .. } => {
+                RuleRef::DefaultDeny { policies, .. } | RuleRef::SourceDeny { policies } => {
                     let policies: Vec<_> = policies.iter().map(Shown).collect();
                     let mut fields = serializer.serialize_map(Some(1))?;
                     fields.serialize_entry("policies", &policies)?;
