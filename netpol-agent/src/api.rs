@@ -30,6 +30,8 @@ const REQUEST_BYTES: u64 = 4096;
 const ASKING: Duration = Duration::from_secs(10);
 /// How long a client may take to read a line.
 const READING: Duration = Duration::from_secs(30);
+/// Of the engine's time, one part in so many goes to a client that follows a proof.
+const EFFORT: u32 = 10;
 /// The longest wait that is granted.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -133,6 +135,9 @@ async fn serve_one(stream: UnixStream, doors: Doors) -> io::Result<()> {
             let outcome = wait(doors, Duration::from_millis(timeout_ms)).await;
             send(&mut writer, &Reply::Wait(outcome)).await
         }
+        Call::Enforcement { follow: true, .. } => {
+            enforcement(reader, &mut writer, doors, call).await
+        }
         call => send(&mut writer, &ask(&doors, call).await).await,
     }
 }
@@ -233,6 +238,48 @@ async fn wait(mut doors: Doors, limit: Duration) -> WaitOutcome {
             return outcome;
         }
     }
+}
+
+/// Brings in what the source holds now, and sends the proof whenever it has changed.
+async fn enforcement(
+    mut reader: OwnedReadHalf,
+    writer: &mut OwnedWriteHalf,
+    mut doors: Doors,
+    call: Call,
+) -> io::Result<()> {
+    doors.revision.mark_unchanged();
+    refresh(&doors).await;
+    let mut sent = None;
+    loop {
+        let asked = Instant::now();
+        let answer = ask(&doors, call.clone()).await;
+        let effort = asked.elapsed() * EFFORT;
+        if sent.as_ref() != Some(&timeless(&answer)) {
+            send(writer, &answer).await?;
+            if let Reply::Error(_) = answer {
+                return Ok(());
+            }
+            sent = Some(timeless(&answer));
+        }
+        tokio::select! {
+            changed = doors.revision.changed() => if changed.is_err() { return Ok(()) },
+            read = reader.read_u8() => match read {
+                Ok(_) => {}
+                Err(_) => return Ok(()),
+            },
+        }
+        // While changes come and come, reading the kernel is not all the engine does.
+        tokio::time::sleep_until(asked + effort).await;
+    }
+}
+
+/// A proof without the time it was made at.
+fn timeless(reply: &Reply) -> Reply {
+    let mut reply = reply.clone();
+    if let Reply::Enforcement(report) = &mut reply {
+        report.read = 0.0;
+    }
+    reply
 }
 
 /// Each step's answer comes after its outcome was sent to the engine, and the engine puts in force

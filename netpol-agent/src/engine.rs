@@ -15,7 +15,7 @@ use std::{
 };
 
 use netpol_common::event::Event;
-use netpol_policy::{Change, ClusterState, Object, ObjectKey, Pod, Programmed, Scope};
+use netpol_policy::{Change, ClusterState, Kind, Object, ObjectKey, Pod, Programmed, Scope};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 mod answer;
 mod baseline;
 mod enforce;
+mod enforcement;
 mod names;
 mod report;
 mod wait;
@@ -42,6 +43,7 @@ use crate::{
     source::{Report, Update},
 };
 use baseline::Baseline;
+use enforcement::Ledger;
 
 /// How often the kernel is compared with what should be there.
 const AUDIT: Duration = Duration::from_secs(10);
@@ -120,6 +122,8 @@ pub(crate) struct Engine {
     started: u64,
     flows: FlowLog,
     baseline: Baseline,
+    /// Since when what is in force.
+    ledger: Ledger,
     pods: watch::Sender<Pods>,
     revision: watch::Sender<u64>,
 }
@@ -161,6 +165,7 @@ impl Engine {
             started: unix_seconds() as u64,
             flows: FlowLog::default(),
             baseline: Baseline::default(),
+            ledger: Ledger::default(),
             pods,
             revision,
         };
@@ -237,7 +242,7 @@ impl Engine {
                 self.settle().await;
             }
             for question in questions.drain(..) {
-                self.answer(question);
+                self.answer(question).await;
             }
         }
     }
@@ -254,6 +259,7 @@ impl Engine {
                 // Its interface went with the former pod of this name.
                 self.detach(&pod.key);
             }
+            self.note_version(&change);
             let removes = matches!(change, Change::Remove(_) | Change::Only { .. });
             self.dirty |= self.state.apply(change);
             if removes {
@@ -263,6 +269,21 @@ impl Engine {
         }
         self.source = update.report;
         self.revise();
+    }
+
+    fn note_version(&mut self, change: &Change) {
+        match change {
+            Change::Set(Object::NetworkPolicy(policy)) => {
+                self.ledger.read(&policy.key, &policy.version);
+            }
+            Change::Remove(object) if object.kind == Kind::NetworkPolicy => {
+                self.ledger.forget(&object.key);
+            }
+            Change::Only { kind, keys } if *kind == Kind::NetworkPolicy => {
+                self.ledger.forget_others(keys);
+            }
+            _ => {}
+        }
     }
 
     /// Takes where pods are now. Pods that came since that search began are left as they are.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 mod api_server;
 mod endpoint;
+mod enforcement;
 mod flow;
 mod rule;
 mod status;
@@ -18,6 +19,9 @@ mod status;
 pub use api_server::{ApiServerStatus, WatchState, WatchStatus};
 pub use endpoint::{
     Connection, ConnectionState, Endpoint, EndpointState, Isolation, Policy, PolicyProblem,
+};
+pub use enforcement::{
+    EnforcementReport, KernelEntry, KernelSet, PodEnforcement, PolicyEnforcement, PolicyRule,
 };
 pub use flow::{Flow, Peer};
 pub use rule::{CounterRow, Direction, ObjectName, RuleRef, Verdict};
@@ -75,6 +79,16 @@ pub enum Call {
         /// Give up after so many milliseconds.
         timeout_ms: u64,
     },
+    /// The proof that policies are in force. With `follow`, a line whenever it changes, until the
+    /// client hangs up.
+    Enforcement {
+        /// Only policies of this namespace.
+        namespace: Option<String>,
+        /// Only those of this name.
+        name: Option<String>,
+        /// Keep sending.
+        follow: bool,
+    },
 }
 
 /// What an agent answers.
@@ -95,6 +109,8 @@ pub enum Reply {
     Flow(Box<Flow>),
     /// To [`Call::Wait`].
     Wait(WaitOutcome),
+    /// To [`Call::Enforcement`].
+    Enforcement(Box<EnforcementReport>),
     /// Nothing to say, or nothing more.
     Done,
     /// The request failed; one sentence that says what to do.

@@ -35,8 +35,8 @@ pub use object::{
 };
 pub use operation::{Delta, Entry, Key, Operation, Programmed};
 pub use policy::{
-    Block, Namespaces, Peer, Peers, Policy, PolicyProblem, PortMatch, PortSpec, Ports, Protocol,
-    Rule,
+    Block, Namespaces, Peer, Peers, Policy, PolicyProblem, PolicyVersion, PortMatch, PortSpec,
+    Ports, Protocol, Rule,
 };
 pub use selector::{Operator, Requirement, Selector};
 pub use service::{

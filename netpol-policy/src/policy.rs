@@ -1,6 +1,10 @@
 //! NetworkPolicies in canonical form: what `None`, `[]` and `{}` mean is settled here.
 
-use std::{fmt, num::NonZeroU16};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    num::NonZeroU16,
+};
 
 use ipnet::IpNet;
 use netpol_common::{Direction, protocol};
@@ -15,6 +19,8 @@ use crate::{
 pub struct Policy {
     /// Namespace and name.
     pub key: ObjectKey,
+    /// Which state of the object this is.
+    pub version: PolicyVersion,
     /// The pods of its namespace that it applies to.
     pub subjects: Selector,
     /// `None`: it does not isolate for ingress. Empty: it isolates and allows nothing.
@@ -23,6 +29,20 @@ pub struct Policy {
     pub egress: Option<Vec<Rule>>,
     /// What is wrong with the object. Then it isolates, and has no rules.
     pub problem: Option<PolicyProblem>,
+}
+
+/// Which state of an object was read. It is no part of what the policy says and feeds no digest:
+/// two that say the same have the same numbers in the maps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// `metadata.uid`; empty when the manifest has none.
+    pub uid: String,
+    /// `metadata.generation`: rises with every change of `spec`. Manifests have none.
+    pub generation: Option<i64>,
+}
+
+impl Hash for PolicyVersion {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// What is wrong with a policy.

@@ -52,7 +52,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Is everything enforced, and what is wrong
     #[command(after_help = command::status::EXAMPLES)]
-    Status,
+    Status(command::status::Arguments),
     /// Verdict counters: packets and bytes by policy and rule
     #[command(after_help = command::stats::EXAMPLES)]
     Stats(command::stats::Arguments),
@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Denied packets and new connections, as they happen
     #[command(after_help = command::flows::EXAMPLES)]
     Flows(command::flows::Arguments),
-    /// Wait until every pod enforces its policies as they are now
+    /// Wait until policies are in force, as they are now
     #[command(after_help = command::wait::EXAMPLES)]
     Wait(command::wait::Arguments),
     /// Offline: would these manifests allow a connection, and why

@@ -9,7 +9,9 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -34,6 +36,8 @@ pub(crate) struct Cluster {
     server: String,
     /// The namespace of the agents.
     agent_namespace: String,
+    /// The namespace of the kubeconfig's context.
+    namespace: String,
 }
 
 impl Cluster {
@@ -41,11 +45,13 @@ impl Cluster {
     pub(crate) async fn open(access: &Access) -> Result<Self, ClusterError> {
         let config = access.config().await?;
         let server = config.cluster_url.to_string();
+        let namespace = config.default_namespace.clone();
         let client = Client::try_from(config).map_err(|e| access.unusable(&e))?;
         Ok(Self {
             client,
             server: server.trim_end_matches('/').to_owned(),
             agent_namespace: access.agent_namespace.clone(),
+            namespace,
         })
     }
 
@@ -57,6 +63,7 @@ impl Cluster {
             client: Client::try_from(config).expect("a client"),
             server: String::new(),
             agent_namespace: "netpol-system".to_owned(),
+            namespace: "default".to_owned(),
         }
     }
 
@@ -76,6 +83,56 @@ impl Cluster {
         let namespace = Some(self.agent_namespace.clone());
         self.list(self.agent_pods(), &labelled, "pods", namespace)
             .await
+    }
+
+    /// The namespace of the kubeconfig's context.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// A policy as it is now.
+    pub(crate) async fn policy(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<NetworkPolicy, ClusterError> {
+        let policies: Api<NetworkPolicy> = Api::namespaced(self.client.clone(), namespace);
+        let asked = Asked::new("get", "networkpolicies", Some(namespace.to_owned()));
+        self.answer(asked, policies.get(name)).await
+    }
+
+    /// The policies of a namespace, or of all, as they are now.
+    pub(crate) async fn policies(
+        &self,
+        namespace: Option<&str>,
+    ) -> Result<Vec<NetworkPolicy>, ClusterError> {
+        let all = ListParams::default();
+        let namespace_name = namespace.map(str::to_owned);
+        self.list(self.of(namespace), &all, "networkpolicies", namespace_name)
+            .await
+    }
+
+    /// The pods of a namespace, or of all, that a label selector selects, as they are now.
+    pub(crate) async fn pods(
+        &self,
+        namespace: Option<&str>,
+        selector: &str,
+    ) -> Result<Vec<Pod>, ClusterError> {
+        let selected = ListParams::default().labels(selector);
+        let namespace_name = namespace.map(str::to_owned);
+        self.list(self.of(namespace), &selected, "pods", namespace_name)
+            .await
+    }
+
+    fn of<K>(&self, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
     }
 
     /// The names of all nodes.

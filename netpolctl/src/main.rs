@@ -8,6 +8,7 @@
 //! agent      one agent: a question, and its answers
 //! transport  the ways to it: its socket, and exec through the API server
 //! cluster    the API server: kubeconfig, nodes, agents' pods
+//! proof      what should be in force, and what agents have found to be
 //! output     tables, JSON, YAML, colours
 //! offline    manifests -> compiled maps -> packets through the datapath -> verdict and why
 //! ```
@@ -32,6 +33,7 @@ mod filter;
 mod fleet;
 mod offline;
 mod output;
+mod proof;
 mod transport;
 mod way;
 mod wording;
@@ -72,7 +74,7 @@ fn run(cli: Cli, is_plugin: bool) -> Result<Exit> {
 
 async fn online(context: &Context, command: &Command) -> Result<Exit> {
     match command {
-        Command::Status => command::status::run(context).await,
+        Command::Status(arguments) => command::status::run(context, arguments).await,
         Command::Stats(arguments) => command::stats::run(context, arguments).await,
         Command::Endpoints(arguments) => command::endpoints::run(context, arguments).await,
         Command::Policies(arguments) => command::policies::run(context, arguments).await,

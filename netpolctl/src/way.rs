@@ -107,6 +107,16 @@ impl Way {
     }
 }
 
+impl Way {
+    /// The nodes that were named; none stands for all.
+    pub(crate) fn nodes(&self) -> &[String] {
+        match self {
+            Self::Socket(_) => &[],
+            Self::Cluster(_, nodes) => nodes,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

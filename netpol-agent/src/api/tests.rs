@@ -5,6 +5,8 @@ use netpol_api::{Flow, Peer, RuleRef, Verdict};
 use super::*;
 use crate::flows::FlowLog;
 
+mod enforcement;
+
 struct Fixture {
     directory: tempfile::TempDir,
     shutdown: CancellationToken,

@@ -9,12 +9,24 @@ use netpol_common::{
     protocol,
 };
 
-use super::{Engine, Question, names};
+use super::{Engine, Question, enforcement::Asked, names};
 use crate::bpf::error::LoadError;
 
 impl Engine {
-    pub(crate) fn answer(&mut self, question: Question) {
+    pub(crate) async fn answer(&mut self, question: Question) {
         match question {
+            Question::Call(
+                Call::Enforcement {
+                    namespace, name, ..
+                },
+                reply,
+            ) => {
+                let asked = Asked {
+                    namespace: namespace.as_deref(),
+                    name: name.as_deref(),
+                };
+                let _ = reply.send(self.enforcement(asked).await);
+            }
             Question::Call(call, reply) => {
                 let answer = tokio::task::block_in_place(|| self.call(&call));
                 // Whoever asked may have given up.
@@ -40,6 +52,7 @@ impl Engine {
                 Err(error) => Reply::Error(format!("cannot read the connections: {error}")),
             },
             Call::Wait { .. } => Reply::Wait(self.wait_outcome()),
+            Call::Enforcement { .. } => Reply::Error("the kernel is read first".to_owned()),
             Call::Flows { .. } => Reply::Error("flows are subscribed to".to_owned()),
         }
     }

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use netpol_policy::Delta;
+use netpol_api::EndpointState;
+use netpol_policy::{Delta, EndpointView};
 use tokio::time::Instant;
 
-use super::{Engine, RETRY};
+use super::{Engine, RETRY, report::unix_seconds};
 use crate::{
     bpf::{error::TableError, hook::Done},
     discovery::decide::Claimant,
@@ -33,7 +34,11 @@ impl Engine {
             }
             Err(error) => self.retry_later(&error),
         }
-        self.log_closed();
+        let views = self.state.endpoints();
+        self.log_closed(&views);
+        if self.failure.is_none() {
+            self.note_in_force(&views);
+        }
         self.publish_pods();
         self.revise();
     }
@@ -175,7 +180,7 @@ impl Engine {
         Ok(self.tables.read_endpoints()? != self.mirror.endpoints)
     }
 
-    fn repaired(&mut self, what: &str) {
+    pub(super) fn repaired(&mut self, what: &str) {
         self.repairs = (self.repairs.0 + 1, Some(Instant::now()));
         tracing::warn!(
             what,
@@ -185,20 +190,28 @@ impl Engine {
     }
 
     /// Logs which pods were closed, and which are judged by their policies again.
-    fn log_closed(&mut self) {
+    fn log_closed(&mut self, views: &[EndpointView]) {
         let mut closed = BTreeSet::new();
-        for view in self.state.endpoints() {
-            if let Some(reason) = view.closed {
+        for view in views {
+            if let Some(reason) = &view.closed {
                 if !self.closed.contains(&view.pod) {
                     tracing::error!(pod = %view.pod, reason, "closed: all its traffic is dropped");
                 }
-                closed.insert(view.pod);
+                closed.insert(view.pod.clone());
             }
         }
         for pod in self.closed.difference(&closed) {
             tracing::info!(%pod, "no longer closed");
         }
         self.closed = closed;
+    }
+
+    fn note_in_force(&mut self, views: &[EndpointView]) {
+        let states = views.iter().map(|view| (view, self.endpoint_state(view)));
+        let enforced = states.filter(|(_, state)| *state == EndpointState::Enforced);
+        let enforced: Vec<&EndpointView> = enforced.map(|(view, _)| view).collect();
+        let now = unix_seconds();
+        self.ledger.in_force(enforced.into_iter(), now);
     }
 
     /// The state keeps an interface for a pod that is gone, should it come again; the search

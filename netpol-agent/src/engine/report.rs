@@ -99,7 +99,7 @@ impl Engine {
         }
     }
 
-    fn endpoint_state(&self, view: &EndpointView) -> EndpointState {
+    pub(super) fn endpoint_state(&self, view: &EndpointView) -> EndpointState {
         let pending = |reason: &str| EndpointState::Pending {
             reason: reason.to_owned(),
         };
@@ -125,7 +125,7 @@ impl Engine {
     }
 
     /// Sentences about what concerns all endpoints.
-    fn failures(&self) -> Vec<String> {
+    pub(super) fn failures(&self) -> Vec<String> {
         let failure = self.failure.iter();
         let words = |error| format!("the maps could not be written: {error}");
         failure.map(|(error, _)| words(error)).collect()

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Problem, decode};
 use crate::{
     object::ObjectKey,
-    policy::{Block, Namespaces, Peer, Peers, Policy, Ports, Rule},
+    policy::{Block, Namespaces, Peer, Peers, Policy, PolicyVersion, Ports, Rule},
     selector::Selector,
 };
 
@@ -27,7 +27,20 @@ pub(super) fn policy(key: ObjectKey, value: &Value) -> Policy {
         None | Some(Value::Null) => &empty,
         Some(spec) => spec,
     };
-    valid(&key, spec).unwrap_or_else(|problem| closed(key, spec, problem))
+    Policy {
+        version: version(value),
+        ..valid(&key, spec).unwrap_or_else(|problem| closed(key, spec, problem))
+    }
+}
+
+/// Which state of the object it is, as far as it says so.
+fn version(value: &Value) -> PolicyVersion {
+    let field = |name: &str| value.get("metadata").and_then(|m| m.get(name));
+    let uid = field("uid").and_then(Value::as_str);
+    PolicyVersion {
+        uid: uid.unwrap_or_default().to_owned(),
+        generation: field("generation").and_then(Value::as_i64),
+    }
 }
 
 /// Whether an apiVersion that is not ours still means the stock object: an old one, or a slip of
@@ -41,7 +54,10 @@ pub(super) fn is_meant(group_version: &str) -> bool {
 pub(super) fn of_another_version(key: ObjectKey, value: &Value, group_version: &str) -> Policy {
     let reason = format!("{group_version:?} is not networking.k8s.io/v1");
     let spec = value.get("spec").unwrap_or(&Value::Null);
-    closed(key, spec, Problem::new("apiVersion", reason))
+    Policy {
+        version: version(value),
+        ..closed(key, spec, Problem::new("apiVersion", reason))
+    }
 }
 
 fn valid(key: &ObjectKey, spec: &Value) -> Result<Policy, Problem> {
@@ -84,6 +100,7 @@ fn valid(key: &ObjectKey, spec: &Value) -> Result<Policy, Problem> {
     }
     Ok(Policy {
         key: key.clone(),
+        version: PolicyVersion::default(),
         subjects,
         ingress: ingress_isolates.then_some(ingress),
         egress: egress_isolates.then_some(egress),
@@ -236,6 +253,7 @@ fn closed(key: ObjectKey, spec: &Value, problem: Problem) -> Policy {
     let (ingress, egress) = directions(spec);
     Policy {
         key,
+        version: PolicyVersion::default(),
         // Where even the selector is unreadable, every pod of the namespace is isolated.
         subjects: subjects.unwrap_or_else(|_| Selector::everything()),
         ingress: ingress.then(Vec::new),

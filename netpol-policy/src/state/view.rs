@@ -8,7 +8,7 @@ use super::{ClusterState, DIRECTIONS};
 use crate::{
     compile::rules::Attribution,
     object::{Kind, ObjectKey, Pod},
-    policy::{Policy, PolicyProblem},
+    policy::{Policy, PolicyProblem, PolicyVersion},
 };
 
 /// A local endpoint.
@@ -44,6 +44,8 @@ pub struct EndpointDirectionView {
 pub struct PolicyView {
     /// Namespace and name.
     pub key: ObjectKey,
+    /// Which state of the object is in force once the last delta is applied.
+    pub version: PolicyVersion,
     /// The directions in which it isolates.
     pub directions: Vec<Direction>,
     /// The endpoints it selects.
@@ -153,6 +155,7 @@ impl ClusterState {
     pub fn policies(&self) -> Vec<PolicyView> {
         let view = |policy: &std::sync::Arc<Policy>| PolicyView {
             key: policy.key.clone(),
+            version: policy.version.clone(),
             directions: DIRECTIONS
                 .into_iter()
                 .filter(|direction| policy.rules(*direction).is_some())

@@ -119,6 +119,14 @@ impl ClusterError {
         }
     }
 
+    /// Whether it may go well the next time.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Refused { .. }
+        )
+    }
+
     /// Whether it is a right that is missing.
     pub(crate) fn is_forbidden(&self) -> bool {
         matches!(self, Self::Forbidden { .. })

@@ -1,19 +1,26 @@
 //! `netpolctl status`
 
 use anyhow::Result;
+use clap::Args;
 use netpol_api::{Call, EndpointState, Reply, Status};
 
 use super::{Context, variant};
+use crate::cluster::Cluster;
 use crate::exit::Exit;
 use crate::output;
+use crate::proof::argument::{PolicyArgument, Selection};
 
 mod cluster;
+mod policies;
 mod report;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   # one sentence first: is everything enforced? then what is wrong, if anything is
   netpolctl status
+
+  # the proof that a policy is in force: node by node, pod by pod, since when
+  netpolctl status networkpolicy/web -n shop
 
   # with every endpoint and every table
   netpolctl status -o wide
@@ -22,9 +29,32 @@ Examples:
   netpolctl status > /dev/null || echo 'some policies are not enforced'
 
 Exit code 0 when every pod of every node enforces its policies; 1 when not, or when a node does not
-answer.";
+answer. Of a policy: 0 when it is in force, as it is now, on every pod it selects.";
 
-pub(crate) async fn run(context: &Context) -> Result<Exit> {
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Policies to prove: networkpolicy/NAME, or short netpol/NAME
+    #[arg(value_name = "networkpolicy/NAME")]
+    policies: Vec<PolicyArgument>,
+    /// The policies' namespace, if not that of the kubeconfig's context
+    #[arg(short, long, value_name = "NS", requires = "policies")]
+    namespace: Option<String>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
+    let Arguments {
+        policies,
+        namespace,
+    } = arguments;
+    if policies.is_empty() {
+        return overview(context).await;
+    }
+    let default = context.fleet.cluster().map(Cluster::namespace);
+    let selection = Selection::new(policies, namespace.as_deref(), false, default)?;
+    policies::run(context, &selection).await
+}
+
+async fn overview(context: &Context) -> Result<Exit> {
     let mut answers = context.ask(Call::Status, variant!(Reply::Status)).await?;
     for status in &mut answers.answered {
         status.data.endpoints.sort_by(|a, b| a.pod.cmp(&b.pod));

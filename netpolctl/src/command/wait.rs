@@ -1,39 +1,54 @@
 //! `netpolctl wait`
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use netpol_api::{Call, Reply, WaitOutcome};
-use serde::Serialize;
-use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::Instant;
 
 use super::Context;
-use crate::agent::AgentError;
+use crate::cluster::Cluster;
 use crate::exit::Exit;
-use crate::fleet::{Answers, Member, OnNode};
-use crate::output::style::{BAD, GOOD, paint};
-use crate::output::{self, time, units};
+use crate::output::time;
+use crate::proof::argument::{PolicyArgument, Selection};
+
+mod everything;
+mod policies;
+mod progress;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  # after writing manifests: go on once they are in force
-  netpolctl wait && ./run-my-tests
+  # after kubectl apply: go on once this policy, as it is now, is in force on every pod it selects
+  netpolctl wait networkpolicy/web -n shop && ./run-my-tests
 
-  # be content with nothing slower than five seconds
-  netpolctl wait --timeout 5s
+  # all policies of a namespace, or of all namespaces, and no longer than ten seconds
+  netpolctl wait --all -n shop --timeout 10s
+  netpolctl wait --all -A
 
-An agent that is not there yet is waited for as well. Exit code 0 when every local pod enforces what
-is on disk now; 1 when the time is up, with one sentence for each thing that is missing.";
+  # everything that agents have to do, new pods included
+  netpolctl wait
 
-/// How much longer than it was asked to wait an agent may take to answer.
-const GRACE: Duration = Duration::from_secs(5);
-/// Pause between two looks for an agent that is not there: by its socket, and in a cluster.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+Which pods a policy selects, and its generation, are the API server's word; what is in force is what
+each node's agent has read back from its kernel. An agent that is away or behind is waited for. Pods
+that have no address yet are not. By an agent's socket, its own word counts for both.
+
+Exit code 0 when all of it is in force; 1 when the time is up, with one sentence for each thing that
+is missing, and when a policy is not valid, which no waiting changes.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
+    /// Policies: networkpolicy/NAME, or short netpol/NAME; without any, everything
+    #[arg(value_name = "networkpolicy/NAME")]
+    policies: Vec<PolicyArgument>,
+    /// The policies' namespace, if not that of the kubeconfig's context
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    /// All policies of the namespace
+    #[arg(long, conflicts_with = "policies")]
+    all: bool,
+    /// With --all: of all namespaces
+    #[arg(short = 'A', long, requires = "all", conflicts_with = "namespace")]
+    all_namespaces: bool,
     /// Give up after this long
     #[arg(long, default_value = "30s", value_name = "TIME", value_parser = time::parse_duration)]
     timeout: Duration,
@@ -41,124 +56,17 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit> {
     let deadline = Instant::now() + arguments.timeout;
-    // Who waits is no burden, and the last one waited for may be the first to be done.
-    let everyone = Semaphore::MAX_PERMITS;
-    let answers = context
-        .fleet
-        .each(everyone, |member| wait(member, deadline));
-    let answers = answers.await?;
-    let outcome = merge(&answers);
-    output::print(context.format, &outcome, |_| text(&outcome))?;
-    Ok(if outcome.sum.enforced {
-        Exit::Success
-    } else {
-        Exit::Failure
-    })
-}
-
-/// Waits for the agent, and for what it waits for.
-async fn wait(mut member: Member, deadline: Instant) -> Result<WaitOutcome, AgentError> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let call = Call::Wait {
-            timeout_ms: left.as_millis().try_into().unwrap_or(u64::MAX),
-        };
-        let reply = match member.agent() {
-            Ok(agent) => agent.ask(call, left + GRACE).await,
-            Err(error) => Err(error),
-        };
-        match reply {
-            Err(error) if error.is_absence() => {
-                if left.is_zero() {
-                    return Ok(absent(&error));
-                }
-                let pause = member.node.as_ref().map_or(RETRY.0, |_| RETRY.1);
-                sleep(pause.min(left)).await;
-                member.find_again().await;
-            }
-            Err(error) => return Err(error),
-            Ok(Reply::Wait(outcome)) => return Ok(outcome),
-            Ok(_) => return Err(AgentError::OtherAnswer),
-        }
+    let Arguments {
+        policies,
+        namespace,
+        all,
+        all_namespaces,
+        ..
+    } = arguments;
+    if policies.is_empty() && !all {
+        return everything::run(context, deadline).await;
     }
-}
-
-/// The outcome of waiting for an agent that did not come.
-fn absent(error: &AgentError) -> WaitOutcome {
-    WaitOutcome {
-        enforced: false,
-        endpoints_enforced: 0,
-        endpoints: 0,
-        missing: vec![error.sentence()],
-    }
-}
-
-/// What all nodes together say.
-#[derive(Debug, Serialize)]
-struct Outcome {
-    #[serde(flatten)]
-    sum: WaitOutcome,
-    /// Of a cluster: each node's own.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    nodes: Vec<OnNode<WaitOutcome>>,
-}
-
-fn merge(answers: &Answers<WaitOutcome>) -> Outcome {
-    let mut sum = WaitOutcome {
-        enforced: answers.unanswered().is_empty(),
-        endpoints_enforced: 0,
-        endpoints: 0,
-        missing: Vec::new(),
-    };
-    for OnNode { node, data } in &answers.answered {
-        sum.enforced &= data.enforced;
-        sum.endpoints_enforced += data.endpoints_enforced;
-        sum.endpoints += data.endpoints;
-        let on_node = |sentence: &String| match node {
-            Some(node) => format!("{node}: {sentence}"),
-            None => sentence.clone(),
-        };
-        sum.missing.extend(data.missing.iter().map(on_node));
-    }
-    let unanswered = answers.unanswered().iter();
-    let sentences = unanswered.map(|gone| format!("{}: {}", gone.node, gone.reason));
-    sum.missing.extend(sentences);
-    let nodes = match answers.is_cluster() {
-        true => answers.answered.clone(),
-        false => Vec::new(),
-    };
-    Outcome { sum, nodes }
-}
-
-fn text(outcome: &Outcome) -> String {
-    let WaitOutcome {
-        enforced,
-        endpoints_enforced,
-        endpoints,
-        missing,
-    } = &outcome.sum;
-    let cluster = !outcome.nodes.is_empty();
-    if *enforced {
-        let pods = match cluster {
-            true => units::count(*endpoints, "pod", "pods"),
-            false => units::count(*endpoints, "local pod", "local pods"),
-        };
-        let nodes = match outcome.nodes.len() {
-            0 => String::new(),
-            nodes => format!(" on {}", units::count(nodes as u64, "node", "nodes")),
-        };
-        return format!("{}: {pods}{nodes}\n", paint(GOOD, "Enforced"));
-    }
-    let what = match cluster {
-        true => "pods enforce their policies",
-        false => "local pods enforce what is on disk",
-    };
-    let mut text = format!(
-        "{}: {endpoints_enforced} of {endpoints} {what}\n",
-        paint(BAD, "Time is up"),
-    );
-    for sentence in missing {
-        text += &format!("  {sentence}\n");
-    }
-    text
+    let default = context.fleet.cluster().map(Cluster::namespace);
+    let selection = Selection::new(policies, namespace.as_deref(), *all_namespaces, default)?;
+    policies::run(context, &selection, deadline).await
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
@@ -80,6 +80,10 @@ fn serve(mut stream: &UnixStream, answer: &[u8]) -> Call {
     assert_eq!(request.api, API_VERSION);
     // The client hangs up when it has seen enough.
     let _ = stream.write_all(answer);
+    if let Call::Enforcement { follow: true, .. } = request.call {
+        // There is no more news; the client says when it has seen enough.
+        let _ = stream.read(&mut [0]);
+    }
     request.call
 }
 

@@ -10,6 +10,7 @@ mod generator;
 mod golden;
 mod online;
 mod program;
+mod proof;
 mod recorded;
 mod scenarios;
 mod services;

@@ -264,3 +264,27 @@ fn another_version_of_the_stock_object_closes_and_another_object_is_passed_over(
     }
     assert_eq!(object("crd.projectcalico.org/v1"), Ok(None));
 }
+
+#[test]
+fn the_version_is_the_object_s_and_no_digest_knows_of_it() {
+    let read = |generation: i64| {
+        let metadata = json!({ "uid": "u-1", "generation": generation });
+        let value = json!({ "metadata": metadata, "spec": { "ingress": [{}] } });
+        policy(ObjectKey::new("shop", "p"), &value)
+    };
+    let (one, two) = (read(1), read(2));
+    assert_eq!(two.version.uid, "u-1");
+    assert_eq!(two.version.generation, Some(2));
+    assert_ne!(one, two);
+    let digest = crate::digest::digest_of;
+    assert_eq!(digest(&one), digest(&two));
+}
+
+#[test]
+fn a_manifest_without_a_version_has_none() {
+    assert_eq!(read(&json!({})).version, PolicyVersion::default());
+    let broken = json!({ "metadata": { "generation": "seven" }, "spec": 7 });
+    let broken = policy(ObjectKey::new("shop", "p"), &broken);
+    assert_eq!(broken.version, PolicyVersion::default());
+    assert!(broken.problem.is_some());
+}
