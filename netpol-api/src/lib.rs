@@ -26,7 +26,7 @@ pub use enforcement::{
 pub use flow::{Flow, Peer};
 pub use rule::{CounterRow, Direction, ObjectName, RuleRef, Verdict};
 pub use status::{
-    DropCount, Hook, InvalidObject, Losses, ManifestStatus, Status, TableFill, WaitOutcome,
+    DropCount, Hook, InvalidObject, Losses, ManifestStatus, Note, Status, TableFill, WaitOutcome,
 };
 
 /// Version of this API; an agent refuses requests of another one by name.

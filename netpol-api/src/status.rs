@@ -38,6 +38,9 @@ pub struct Status {
     pub drops: Vec<DropCount>,
     /// What was lost.
     pub losses: Losses,
+    /// What else deserves a look: repairs that others made necessary, a map that kept its size.
+    #[serde(default)]
+    pub notes: Vec<Note>,
 }
 
 /// How the programs are attached.
@@ -98,6 +101,15 @@ pub struct DropCount {
     pub bytes: u64,
 }
 
+/// Something that deserves a look, and what holds meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// What there is to say.
+    pub text: String,
+    /// What holds meanwhile.
+    pub effect: String,
+}
+
 /// What was lost, and counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
@@ -107,6 +119,9 @@ pub struct Losses {
     pub events_limited: u64,
     /// Replied connections that stay among the new ones, their table being full.
     pub connections_not_promoted: u64,
+    /// Packets that were judged and not counted.
+    #[serde(default)]
+    pub counts: u64,
 }
 
 /// The answer to a wait.

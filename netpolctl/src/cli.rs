@@ -19,7 +19,8 @@ const PLUGIN: (&str, [&str; 2]) = ("kubectl netpol", ["kubectl-netpol", "kubectl
 /// All commands but `evaluate` ask agents. On a node that is the agent there, over its socket, which
 /// is root's. Elsewhere, and when a cluster is named, it is the agents of all nodes, through the API
 /// server: that takes the rights to list pods in the agents' namespace and to exec into them ("list"
-/// on "pods", "create" on "pods/exec"), and, to notice nodes without an agent, "list" on "nodes".
+/// on "pods", "get" and "create" on "pods/exec"), and, to notice nodes without an agent, "list" on
+/// "nodes".
 #[derive(Debug, Parser)]
 #[command(name = NAME, version, after_help = exit::HELP)]
 pub(crate) struct Cli {

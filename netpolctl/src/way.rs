@@ -67,10 +67,17 @@ impl Surroundings {
         Self {
             socket: socket.map(PathBuf::from),
             has_default_socket: Path::new(DEFAULT_SOCKET).exists(),
-            has_cluster: access::is_configured(),
+            has_cluster: access::has_kubeconfig()
+                || (access::has_service_account() && !is_beside_agent()),
             is_plugin,
         }
     }
+}
+
+/// Whether an agent has its place here: in its own pod the socket is gone for a moment when it
+/// starts anew, and its service account is not meant for us.
+fn is_beside_agent() -> bool {
+    Path::new(DEFAULT_SOCKET).parent().is_some_and(Path::exists)
 }
 
 impl Way {

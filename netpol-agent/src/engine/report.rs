@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netpol_api::{
     ApiServerStatus, CounterRow, DropCount, Endpoint, EndpointState, InvalidObject, Isolation,
-    Losses, ManifestStatus, Policy, PolicyProblem, Status, TableFill, Verdict, WaitOutcome,
+    Losses, ManifestStatus, Note, Policy, PolicyProblem, Status, TableFill, Verdict, WaitOutcome,
 };
 use netpol_common::{
     ABI_VERSION,
@@ -46,6 +46,7 @@ impl Engine {
             tables: self.table_fill(),
             drops: self.drops(),
             losses: self.losses(),
+            notes: self.notes(),
         }
     }
 
@@ -163,29 +164,30 @@ impl Engine {
                 });
             }
         }
-        let plain = |reason: String, effect: &str| InvalidObject {
-            file: None,
-            object: None,
-            field: None,
-            reason,
+        invalid
+    }
+
+    /// What else deserves a look.
+    fn notes(&self) -> Vec<Note> {
+        let note = |text: String, effect: &str| Note {
+            text,
             effect: effect.to_owned(),
         };
-        let notes = self.notes.iter().cloned();
-        invalid.extend(notes.map(|note| plain(note, "the map keeps its size")));
-        let failure = self.failure.iter();
-        invalid.extend(failure.map(|(error, _)| {
-            plain(
-                error.clone(),
-                "what was in force before stays; it is tried again",
-            )
-        }));
+        let loading = self.notes.iter().cloned();
+        let mut notes: Vec<Note> = loading
+            .map(|text| note(text, "the map keeps its size"))
+            .collect();
+        if let Some((error, _)) = &self.failure {
+            let effect = "what was in force before stays; it is tried again";
+            notes.push(note(error.clone(), effect));
+        }
         if let (times, Some(last)) = self.repairs
             && last.elapsed() < REPAIRS_SHOWN
         {
-            let reason = format!("others changed netpol's programs or maps {times} times");
-            invalid.push(plain(reason, "it was repaired each time; see the log"));
+            let text = format!("others changed netpol's programs or maps {times} times");
+            notes.push(note(text, "it was repaired each time; see the log"));
         }
-        invalid
+        notes
     }
 
     fn table_fill(&self) -> Vec<TableFill> {
@@ -217,6 +219,7 @@ impl Engine {
             events: self.count(counter::EVENTS_LOST).packets + self.flows.missed(),
             events_limited: self.count(counter::EVENTS_LIMITED).packets,
             connections_not_promoted: self.count(counter::CONNTRACK_NOT_PROMOTED).packets,
+            counts: self.count(counter::COUNTS_LOST).packets,
         }
     }
 

@@ -88,11 +88,15 @@ impl Access {
     }
 }
 
-/// Whether there is a cluster to ask when none is named.
-pub(crate) fn is_configured() -> bool {
+/// Whether there is a kubeconfig when none is named.
+pub(crate) fn has_kubeconfig() -> bool {
     let named = std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty());
-    let in_cluster = || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-    named || default_file().is_some_and(|path| path.exists()) || in_cluster()
+    named || default_file().is_some_and(|path| path.exists())
+}
+
+/// Whether this runs in a pod.
+pub(crate) fn has_service_account() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 fn default_file() -> Option<PathBuf> {

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// A request, in RBAC's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
-    pub(crate) verb: &'static str,
+    pub(crate) verb: String,
     /// `pods`, `pods/exec`, `networkpolicies`.
     pub(crate) resource: &'static str,
     /// None: of the whole cluster.
@@ -23,10 +23,23 @@ impl Asked {
         namespace: Option<String>,
     ) -> Self {
         Self {
-            verb,
+            verb: verb.to_owned(),
             resource,
             namespace,
         }
+    }
+}
+
+impl Asked {
+    /// With the verb that the API server missed: an exec may take two, and it names the one that is
+    /// missing.
+    fn as_refused(mut self, said: &str) -> Self {
+        let verb = said.split_once(" cannot ");
+        let verb = verb.and_then(|(_, rest)| rest.split_once(" resource "));
+        if let Some((verb, _)) = verb {
+            self.verb = verb.to_owned();
+        }
+        self
     }
 }
 
@@ -82,7 +95,7 @@ impl ClusterError {
             kube::Error::Api(status) => match status.code {
                 401 => Self::Unauthorized,
                 403 => Self::Forbidden {
-                    asked,
+                    asked: asked.as_refused(&status.message),
                     said: status.message,
                 },
                 404 => Self::NotFound {
@@ -166,6 +179,20 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("pods is forbidden"), "{text}");
+    }
+
+    #[test]
+    fn of_the_verbs_that_exec_takes_the_missing_one_is_named() {
+        let status = Status {
+            code: 403,
+            message: "pods \"a\" is forbidden: User \"me\" cannot get resource \"pods/exec\" in \
+                      API group \"\""
+                .to_owned(),
+            ..Status::default()
+        };
+        let asked = Asked::new("create", "pods/exec", None);
+        let error = ClusterError::new(asked, kube::Error::Api(status.boxed())).to_string();
+        assert!(error.contains("verb \"get\" on \"pods/exec\""), "{error}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{Detail, wrap};
 const ASSUMED_WIDTH: usize = 120;
 /// A table is not squeezed below this.
 const LEAST_WIDTH: usize = 60;
-/// A column of text is not squeezed below this.
+/// A column of text is not squeezed below this, if all of them have room for it.
 const LEAST_TEXT: usize = 12;
 /// Spaces between columns.
 const GAP: u16 = 3;
@@ -156,7 +156,11 @@ impl Table {
         let fixed: usize = fixed.iter().map(|&c| natural[c]).sum();
         let room = width().saturating_sub(gaps + fixed);
         let wanted: Vec<usize> = texts.iter().map(|&c| natural[c]).collect();
-        let shares = wrap::share(&wanted, room, LEAST_TEXT);
+        // Where not all of them have room for that, they are squeezed to their titles.
+        let titles = texts.iter().map(|&c| self.columns[c].title().len());
+        let fair = room / texts.len().max(1);
+        let least = titles.max().unwrap_or(0).max(fair.min(LEAST_TEXT));
+        let shares = wrap::share(&wanted, room, least);
         let mut widths = vec![None; self.columns.len()];
         for (column, share) in texts.into_iter().zip(shares) {
             widths[column] = Some(share);
@@ -268,6 +272,24 @@ mod tests {
         assert!(text.lines().count() > 3, "{text}");
         assert!(text.contains("a-longer-name"), "{text}");
         assert!(text.lines().all(|l| l == l.trim_end()), "{text}");
+    }
+
+    #[test]
+    fn columns_of_text_are_squeezed_rather_than_run_over_the_edge() {
+        let titles = ["NODE", "NAMESPACE", "POD", "INGRESS", "EGRESS", "WHY"];
+        let columns: Vec<_> = titles.into_iter().map(Column::Text).collect();
+        let mut table = Table::new(
+            Detail::Table,
+            &[&columns[..], &[Column::Word("STATE")]].concat(),
+        );
+        let mut row: Vec<_> = titles
+            .iter()
+            .map(|_| cell("some-rather-long-name"))
+            .collect();
+        row.push(cell("x".repeat(width() - 6 * 3 - 6 * 10)));
+        table.row(row);
+        let text = table.finish();
+        assert!(text.lines().all(|l| l.chars().count() <= width()), "{text}");
     }
 
     #[test]

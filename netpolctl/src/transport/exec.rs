@@ -56,11 +56,8 @@ impl Target {
             max_stdout_buf_size: Some(BUFFER),
             max_stderr_buf_size: Some(BUFFER),
         };
-        let asked = Asked {
-            verb: "create",
-            resource: "pods/exec",
-            namespace: self.pods.namespace().map(str::to_owned),
-        };
+        let namespace = self.pods.namespace().map(str::to_owned);
+        let asked = Asked::new("create", "pods/exec", namespace);
         let mut attached = (self.pods.exec(&self.pod, COMMAND, &parameters).await)
             .map_err(|error| AgentError::Cluster(ClusterError::new(asked, error)))?;
         let missing = || AgentError::OtherAnswer;

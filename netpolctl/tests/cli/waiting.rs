@@ -18,7 +18,7 @@ fn wait_that_times_out_fails_and_says_what_is_missing() {
     let text = ask("wait-timeout", &["wait", "--timeout", "1s"]).stdout_of(1);
     assert_eq!(
         text,
-        "Time is up: 2 of 3 local pods enforce what is on disk\n  \
+        "Time is up: 2 of 3 local pods enforce their policies\n  \
          payments/mastercard-processor: no interface leads to 10.0.0.33 yet\n"
     );
 }

@@ -108,7 +108,13 @@ fn table(overview: &Overview<'_>, detail: Detail) -> String {
         .column(Column::Word("VERSION"), |row| {
             of(row, |status, _| status.version.clone())
         })
-        .column(Column::Word("SINCE"), |row| {
+        .column(Column::Word("AGE"), |row| {
+            of(row, |status, _| {
+                let now = time::now() as u64;
+                time::age(now.saturating_sub(status.started))
+            })
+        })
+        .wide(Column::Word("SINCE"), |row| {
             of(row, |status, _| time::stamp(status.started))
         })
         .wide(Column::Word("HOOK"), |row| {

@@ -29,6 +29,7 @@ pub(super) fn sections(
     section(&mut text, "Tables", &tables(status, detail, tables_shown));
     section(&mut text, "Drops that are no policy's", &drops(status));
     section(&mut text, "Losses", &losses(status));
+    section(&mut text, "Notes", &notes(status));
     text
 }
 
@@ -200,6 +201,13 @@ fn drops(status: &Status) -> String {
     table.finish()
 }
 
+fn notes(status: &Status) -> String {
+    let notes = status.notes.iter();
+    notes
+        .map(|note| format!("{}\n  {}\n", note.text, note.effect))
+        .collect()
+}
+
 fn losses(status: &Status) -> String {
     let losses = &status.losses;
     [
@@ -214,6 +222,10 @@ fn losses(status: &Status) -> String {
         (
             losses.connections_not_promoted,
             "replied connections stay among the new ones: the table of connections is full",
+        ),
+        (
+            losses.counts,
+            "packets were judged and not counted: `stats` shows too few",
         ),
     ]
     .into_iter()

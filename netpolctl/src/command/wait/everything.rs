@@ -129,7 +129,7 @@ fn text(outcome: &Outcome) -> String {
     }
     let what = match cluster {
         true => "pods enforce their policies",
-        false => "local pods enforce what is on disk",
+        false => "local pods enforce their policies",
     };
     let mut text = format!(
         "{}: {endpoints_enforced} of {endpoints} {what}\n",
