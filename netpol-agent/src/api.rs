@@ -22,10 +22,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{discovery::LookNow, engine::Question, source::ReadNow};
 
-/// Connections served at a time; the next ones wait.
-const CONNECTIONS: usize = 32;
-/// The longest request: a call with a few numbers.
-const REQUEST_BYTES: u64 = 4096;
+/// Connections served at a time; the next ones wait. Each pod that starts is one, for as long as it waits.
+const CONNECTIONS: usize = 1024;
+/// The longest request: the names of all sandboxes of a node.
+const REQUEST_BYTES: u64 = 1 << 16;
 /// How long a client may take to ask.
 const ASKING: Duration = Duration::from_secs(10);
 /// How long a client may take to read a line.
@@ -153,7 +153,7 @@ fn request(line: &str) -> Result<Call, String> {
     if version.api != API_VERSION {
         return Err(format!(
             "the client speaks version {} of the API, this agent version {API_VERSION}: use the \
-             netpolctl of the agent's release",
+             netpolctl or netpol-cni of the agent's release",
             version.api
         ));
     }

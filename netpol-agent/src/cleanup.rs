@@ -11,6 +11,10 @@ use rtnetlink::Handle;
 use crate::{
     bpf::{clsact, hook::Side, load::PinDirs, netns, tcx},
     cli::CleanupArgs,
+    cni::{
+        install::{self, Directories},
+        sandboxes,
+    },
     preflight::{self, remove_if_there},
 };
 
@@ -30,6 +34,11 @@ pub(crate) async fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     } else {
         None
     };
+    // First what would keep pods from starting.
+    let chained = match cni_directories(bpffs, &args.host_root)? {
+        Some(directories) => install::remove(&directories)?,
+        None => 0,
+    };
     let (connection, netlink, _) = rtnetlink::new_connection().context("open a netlink socket")?;
     let connection = tokio::spawn(connection);
     let filtered = clsact::interfaces(&netlink).await?;
@@ -48,7 +57,7 @@ pub(crate) async fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     }
     drop(lock);
     connection.abort();
-    tracing::info!(filtered = filtered.len(), pins, "cleaned up");
+    tracing::info!(filtered = filtered.len(), pins, chained, "cleaned up");
     Ok(())
 }
 
@@ -57,8 +66,29 @@ fn on_host(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
+/// Where the agent that used the directory has installed the CNI plugin.
+fn cni_directories(bpffs: &Path, host_root: &Path) -> anyhow::Result<Option<Directories>> {
+    let mut targets = Vec::new();
+    for link in preflight::cni_links(bpffs) {
+        match fs::read_link(&link) {
+            Ok(target) => targets.push(on_host(host_root, &target)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("read {}", link.display())),
+        }
+    }
+    let mut targets = targets.into_iter();
+    Ok(targets
+        .next()
+        .zip(targets.next())
+        .map(|(conf, bin)| Directories { conf, bin }))
+}
+
 /// Removes the files beside the socket of the agent that used the directory.
 fn remove_files_of_socket(bpffs: &Path, host_root: &Path) -> anyhow::Result<()> {
+    for link in preflight::cni_links(bpffs) {
+        remove_if_there(fs::remove_file(&link))
+            .with_context(|| format!("remove {}", link.display()))?;
+    }
     let link = preflight::socket_link(bpffs);
     let socket = match fs::read_link(&link) {
         Ok(socket) => on_host(host_root, &socket),
@@ -66,9 +96,11 @@ fn remove_files_of_socket(bpffs: &Path, host_root: &Path) -> anyhow::Result<()> 
         Err(error) => return Err(error).with_context(|| format!("read {}", link.display())),
     };
     let copies = copies(&socket);
+    let sandboxes = sandboxes::directory(&socket);
     let lock = socket.with_extension("lock");
     for (result, path) in [
         (fs::remove_dir_all(&copies), &copies),
+        (fs::remove_dir_all(&sandboxes), &sandboxes),
         (fs::remove_file(&socket), &socket),
         (fs::remove_file(&lock), &lock),
         (fs::remove_file(&link), &link),

@@ -1,11 +1,19 @@
 //! The command line.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netpol_common::maps;
 
-use crate::{bpf::load::MapSizes, uninstall::Owner};
+use crate::{
+    bpf::load::MapSizes,
+    cni::install::{Directories, Installer},
+    uninstall::Owner,
+};
 
 /// Enforces Kubernetes NetworkPolicies on this node, by eBPF programs on the pods' interfaces.
 #[derive(Debug, Parser)]
@@ -143,6 +151,8 @@ pub(crate) struct RunArgs {
     pub(crate) kubeconfig: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) cni: Cni,
     /// The DaemonSet that runs this agent. Stopped while that, or its namespace, is being deleted,
     /// the agent removes everything, as `cleanup` does; stopped at any other time it leaves
     /// everything in force.
@@ -204,6 +214,63 @@ pub(crate) struct Places {
     /// Socket of the local API. Copies of good manifests are kept beside it.
     #[arg(long, value_name = "PATH", default_value = SOCKET)]
     pub(crate) socket: PathBuf,
+}
+
+/// The CNI plugin: with it a new pod starts once its policies are in force. Without these
+/// directories it is not installed, and new pods are found by netlink.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "CNI plugin")]
+pub(crate) struct Cni {
+    /// Directory of the node's CNI configurations: netpol-cni is put into the first. It stays
+    /// there when the agent stops; `cleanup` takes it out.
+    #[arg(long, value_name = "DIR", requires = "cni_bin_dir")]
+    pub(crate) cni_conf_dir: Option<PathBuf>,
+    /// Directory of the node's CNI plugins: netpol-cni is copied there.
+    #[arg(long, value_name = "DIR", requires = "cni_conf_dir")]
+    pub(crate) cni_bin_dir: Option<PathBuf>,
+    /// The plugin to copy [default: netpol-cni beside the agent's own program].
+    #[arg(long, value_name = "PATH", requires = "cni_bin_dir")]
+    pub(crate) cni_plugin: Option<PathBuf>,
+    /// Where no plugin can be chained: close each new veth whose name begins so, some milliseconds
+    /// after it appears, until a route shows whose it is. One that never is a pod's stays closed, and
+    /// so does a bridge's port: on a bridge pods are found by their answers, and these are closed in.
+    #[arg(long, value_name = "PREFIX,...", value_delimiter = ',', value_parser = prefix)]
+    pub(crate) close_new_interfaces: Vec<String>,
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 15 {
+        return Err("an interface's name has 1 to 15 letters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+impl Cni {
+    /// The node's directories, when they are given.
+    pub(crate) fn directories(&self) -> Option<Directories> {
+        let (conf, bin) = (self.cni_conf_dir.clone()?, self.cni_bin_dir.clone()?);
+        Some(Directories { conf, bin })
+    }
+
+    /// What keeps the plugin installed, when it is to be.
+    pub(crate) fn installer(&self, socket: &Path) -> anyhow::Result<Option<Installer>> {
+        let Some(directories) = self.directories() else {
+            return Ok(None);
+        };
+        let plugin = match &self.cni_plugin {
+            Some(plugin) => plugin.clone(),
+            None => std::env::current_exe()
+                .context("find the agent's own program; name the plugin with --cni-plugin")?
+                .with_file_name("netpol-cni"),
+        };
+        anyhow::ensure!(
+            plugin.is_file(),
+            "there is no CNI plugin at {}: name it with --cni-plugin",
+            plugin.display()
+        );
+        let socket = std::path::absolute(socket).context("find the working directory")?;
+        Ok(Some(Installer::new(directories, plugin, &socket)))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -27,10 +27,12 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) mod decide;
 pub(crate) mod facts;
+pub(crate) mod fresh;
 pub(crate) mod netlink;
 
 use decide::{Claimant, Decision, Question};
 use facts::{Facts, LinkKind};
+use fresh::Fresh;
 use netlink::Event;
 
 /// How long events are gathered before they are acted upon.
@@ -86,6 +88,9 @@ pub(crate) struct Discovery {
     facts: Facts,
     vanished: BTreeSet<u32>,
     asked: HashMap<Question, (Instant, Duration)>,
+    fresh: Option<Fresh>,
+    /// Something may have changed since the last look.
+    outdated: bool,
 }
 
 impl Discovery {
@@ -101,7 +106,14 @@ impl Discovery {
             facts: Facts::default(),
             vanished: BTreeSet::new(),
             asked: HashMap::new(),
+            fresh: None,
+            outdated: false,
         })
+    }
+
+    /// Reports new interfaces from here on.
+    pub(crate) fn report_new(&mut self, fresh: Fresh) {
+        self.fresh = Some(fresh);
     }
 
     /// Looks for the pods.
@@ -113,10 +125,13 @@ impl Discovery {
             .collect();
         let addresses: Vec<_> = addresses.into_iter().collect();
         self.facts = netlink::facts(&self.netlink, &addresses).await?;
+        if let Some(fresh) = &mut self.fresh {
+            fresh.look(&self.facts.links).await;
+        }
         let local_addresses = netlink::local_addresses(&self.netlink, &self.facts.links).await?;
         // One socket brings both, in the order in which things happened: every event that is older
         // than the answers is here by now.
-        self.take_events();
+        self.take_events().await;
         let vanished = std::mem::take(&mut self.vanished);
         // A link that was gone in between is another one, whatever its index.
         let claimants: Vec<_> = pods
@@ -162,7 +177,9 @@ impl Discovery {
                     continue;
                 }
             };
-            schedule.looked(if now.missing.is_empty() {
+            schedule.looked(if self.outdated {
+                PACE
+            } else if now.missing.is_empty() {
                 SAFETY
             } else if now.missing == sent.missing {
                 (schedule.pause * 2).min(SAFETY)
@@ -207,8 +224,11 @@ impl Discovery {
                     return true;
                 }
                 event = self.events.next() => match event {
-                    Some(event) if self.note(&event) => at = at.min(schedule.soon()),
-                    Some(_) => {}
+                    Some(event) => {
+                        if self.take(&event).await {
+                            at = at.min(schedule.soon());
+                        }
+                    }
                     // The connection ended: looking fails and makes a new one.
                     None => {
                         at = schedule.soon();
@@ -224,17 +244,30 @@ impl Discovery {
         match Self::connect() {
             Ok(fresh) => {
                 self.connection.abort();
+                let reporting = self.fresh.take();
                 *self = fresh;
+                self.fresh = reporting;
             }
             Err(error) => tracing::warn!(%error, "cannot connect to netlink again"),
         }
     }
 
-    /// Reads the events that have arrived.
-    fn take_events(&mut self) {
+    /// Reads the events that have arrived. Some may be younger than the answers.
+    async fn take_events(&mut self) {
+        self.outdated = false;
         while let Some(Some(event)) = self.events.next().now_or_never() {
-            self.note(&event);
+            self.outdated |= self.take(&event).await;
         }
+    }
+
+    /// Reports what is new, and remembers what an event says; tells whether it may change where
+    /// pods are.
+    async fn take(&mut self, event: &Event) -> bool {
+        if let (Event::Link { ifindex, link }, Some(fresh)) = (event, &mut self.fresh) {
+            // Not after the next look: until then it is open.
+            fresh.take(*ifindex, link).await;
+        }
+        self.note(event)
     }
 
     /// Remembers what an event says; tells whether it may change where pods are.
@@ -244,7 +277,7 @@ impl Discovery {
                 self.vanished.insert(*ifindex);
                 true
             }
-            Event::Changed | Event::Overrun => {
+            Event::Link { .. } | Event::Changed | Event::Overrun => {
                 // A pod that was not there to answer may be there now.
                 for (_, pause) in self.asked.values_mut() {
                     *pause = ASK_AGAIN.0;

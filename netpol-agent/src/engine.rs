@@ -3,7 +3,8 @@
 //! ```text
 //! objects ----+                                 +--> maps     (Delta, one operation at a time)
 //! findings ---+--> ClusterState --> commit -----+--> hooks    (then: attach, detach)
-//! audit ------+                                 +--> local pods, revision (watch channels)
+//! sandboxes --+                                 +--> local pods, revision (watch channels)
+//! audit ------+
 //! events -----> flows
 //! questions --> answered after what came before them is in force
 //! ```
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use netpol_api::{Call, CniInstallation};
 use netpol_common::event::Event;
 use netpol_policy::{Change, ClusterState, Kind, Object, ObjectKey, Pod, Programmed, Scope};
 use tokio::{
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 mod answer;
 mod baseline;
+mod cni;
 mod enforce;
 mod enforcement;
 mod names;
@@ -38,11 +41,13 @@ use crate::{
         hook::Hooks,
         tables::{ConntrackTables, Tables},
     },
+    cni::sandboxes::Store,
     discovery::{Findings, Pods, decide::Claimant},
     flows::{FlowLog, Subscription},
     source::{Report, Update},
 };
 use baseline::Baseline;
+use cni::Sandboxes;
 use enforcement::Ledger;
 
 /// How often the kernel is compared with what should be there.
@@ -54,7 +59,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 #[derive(Debug)]
 pub(crate) enum Question {
     /// A call of the local API that the engine alone answers.
-    Call(netpol_api::Call, oneshot::Sender<netpol_api::Reply>),
+    Call(Call, oneshot::Sender<netpol_api::Reply>),
     /// The latest flows, and those to come.
     Subscribe(oneshot::Sender<Subscription>),
 }
@@ -63,6 +68,8 @@ pub(crate) enum Question {
 pub(crate) struct Inputs {
     pub(crate) objects: mpsc::Receiver<Update>,
     pub(crate) findings: mpsc::Receiver<Findings>,
+    /// New interfaces, to be closed.
+    pub(crate) fresh: mpsc::Receiver<u32>,
     pub(crate) events: mpsc::Receiver<Vec<Event>>,
     pub(crate) questions: mpsc::Receiver<Question>,
 }
@@ -80,6 +87,12 @@ pub(crate) struct Parts {
     pub(crate) notes: Vec<String>,
     /// The first word of the source of objects.
     pub(crate) first: Update,
+    /// What the CNI plugin told.
+    pub(crate) sandboxes: Store,
+    /// Whether new interfaces are closed before they are known to be a pod's.
+    pub(crate) close_new: bool,
+    /// How the CNI plugin's installation stands, when it is installed.
+    pub(crate) installation: Option<watch::Receiver<CniInstallation>>,
 }
 
 /// What others watch of the engine.
@@ -104,6 +117,11 @@ pub(crate) struct Engine {
     /// The pods with an interface, as the state knows them.
     interfaces: BTreeMap<ObjectKey, u32>,
     findings: Findings,
+    sandboxes: Sandboxes,
+    /// Interfaces that were closed before they were known to be a pod's; none where that is not
+    /// asked for.
+    fresh: Option<BTreeSet<u32>>,
+    installation: Option<watch::Receiver<CniInstallation>>,
     /// Interfaces on which both programs are in place.
     attached: BTreeSet<u32>,
     hook_problems: BTreeMap<u32, String>,
@@ -152,6 +170,9 @@ impl Engine {
             mirror,
             interfaces: BTreeMap::new(),
             findings: Findings::default(),
+            sandboxes: Sandboxes::new(parts.sandboxes),
+            fresh: parts.close_new.then(BTreeSet::new),
+            installation: parts.installation,
             attached: BTreeSet::new(),
             hook_problems: BTreeMap::new(),
             failure: None,
@@ -182,8 +203,12 @@ impl Engine {
     pub(crate) async fn recall_interfaces(&mut self) -> anyhow::Result<()> {
         let there = self.hooks.attached().await?;
         for pod in self.state.local_pods() {
+            if self.sandboxes.of_pod(&pod.key).is_some() {
+                continue;
+            }
             let endpoint = self.mirror.endpoints.iter().find(|(ifindex, endpoint)| {
                 there.contains(*ifindex)
+                    && !self.sandboxes.has_interface(**ifindex)
                     && pod
                         .addresses
                         .iter()
@@ -206,6 +231,7 @@ impl Engine {
                 created: object
                     .map(|object| object.created.clone())
                     .unwrap_or_default(),
+                told: self.sandboxes.of_pod(&pod.key).is_some(),
                 pod: pod.key,
                 addresses: pod.addresses,
                 held: pod.ifindex,
@@ -222,14 +248,19 @@ impl Engine {
         let mut questions = Vec::new();
         loop {
             let retry_at = self.retry_at.unwrap_or_else(|| Instant::now() + AUDIT);
+            let refuse_at = self.sandboxes.next_deadline();
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 Some(update) = inputs.objects.recv() => self.take_objects(update),
+                Some(ifindex) = inputs.fresh.recv() => self.close_new_interface(ifindex).await,
                 Some(findings) = inputs.findings.recv() => self.take_findings(findings).await,
                 Some(events) = inputs.events.recv() => self.take_events(&events),
-                Some(question) = inputs.questions.recv() => questions.push(question),
+                Some(question) = inputs.questions.recv() => {
+                    questions.extend(self.take_question(question).await);
+                }
                 _ = audit.tick() => self.audit().await,
                 () = sleep_until(retry_at), if self.retry_at.is_some() => self.dirty = true,
+                () = sleep_until(refuse_at.unwrap_or(retry_at)), if refuse_at.is_some() => {}
             }
             // Whatever was sent before a question is in force before it is answered.
             while let Ok(update) = inputs.objects.try_recv() {
@@ -238,12 +269,31 @@ impl Engine {
             while let Ok(findings) = inputs.findings.try_recv() {
                 self.take_findings(findings).await;
             }
+            // Pods that start together come into force together.
+            while let Ok(question) = inputs.questions.try_recv() {
+                questions.extend(self.take_question(question).await);
+            }
             if self.dirty {
                 self.settle().await;
             }
+            self.answer_plugins();
             for question in questions.drain(..) {
                 self.answer(question).await;
             }
+        }
+    }
+
+    /// Takes what changes something; the others are answered later.
+    async fn take_question(&mut self, question: Question) -> Option<Question> {
+        match question {
+            Question::Call(
+                call @ (Call::CniAdd { .. } | Call::CniDel { .. } | Call::CniGc { .. }),
+                reply,
+            ) => {
+                self.take_call(&call, reply).await;
+                None
+            }
+            question => Some(question),
         }
     }
 
@@ -257,6 +307,7 @@ impl Engine {
                     .is_some_and(|before| is_another(before, pod))
             {
                 // Its interface went with the former pod of this name.
+                self.sandboxes.untell(&pod.key);
                 self.detach(&pod.key);
             }
             self.note_version(&change);
@@ -290,19 +341,27 @@ impl Engine {
     pub(crate) async fn take_findings(&mut self, findings: Findings) {
         for ifindex in &findings.vanished {
             self.attached.remove(ifindex);
+            self.sandbox_interface_gone(*ifindex);
+            if let Some(fresh) = &mut self.fresh {
+                fresh.remove(ifindex);
+            }
             if let Err(error) = self.hooks.forget(*ifindex) {
                 tracing::warn!(ifindex, %error, "cannot forget a vanished interface");
             }
             self.dirty = true;
         }
         for (pod, found) in &findings.found {
-            if self.interfaces.get(pod) != Some(&found.ifindex) && self.state.is_local(pod) {
+            if self.interfaces.get(pod) != Some(&found.ifindex)
+                && self.sandboxes.of_pod(pod).is_none()
+                && !self.sandboxes.has_interface(found.ifindex)
+                && self.state.is_local(pod)
+            {
                 tracing::info!(%pod, interface = found.name, ifindex = found.ifindex, "found");
                 self.attach(pod.clone(), found.ifindex);
             }
         }
         for (pod, reason) in &findings.missing {
-            if self.interfaces.contains_key(pod) {
+            if self.interfaces.contains_key(pod) && self.sandboxes.of_pod(pod).is_none() {
                 tracing::info!(%pod, reason, "lost its interface");
                 self.detach(pod);
             }

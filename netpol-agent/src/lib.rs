@@ -15,6 +15,7 @@ mod api;
 pub mod bpf;
 mod cleanup;
 mod cli;
+mod cni;
 mod conntrack;
 mod discovery;
 mod engine;

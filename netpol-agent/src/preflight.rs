@@ -14,7 +14,9 @@ mod neighbours;
 mod places;
 mod report;
 
-pub(crate) use places::{claim, claim_directory, is_bpf, remove_if_there, socket_link};
+pub(crate) use places::{
+    claim, claim_directory, cni_links, is_bpf, note_cni, remove_if_there, socket_link,
+};
 
 use crate::cli::{PreflightArgs, RunArgs};
 use facts::{Facts, Wanted};

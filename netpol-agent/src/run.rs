@@ -10,11 +10,11 @@ use std::{io, sync::Arc};
 
 use anyhow::Context;
 use aya::maps::{MapData, RingBuf};
-use netpol_api::Hook;
+use netpol_api::{CniInstallation, Hook};
 use netpol_common::maps;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -32,8 +32,13 @@ use crate::{
     },
     cleanup,
     cli::{CleanupArgs, HookChoice, RunArgs},
+    cni::{
+        self,
+        install::{self, Installer},
+        sandboxes::Store,
+    },
     conntrack::Sweeper,
-    discovery::Discovery,
+    discovery::{self, Discovery, fresh::Fresh},
     engine::{Engine, Inputs, Outlets, Parts},
     flows, preflight,
     source::Source,
@@ -84,10 +89,12 @@ struct Agent {
     outlets: Outlets,
     source: Source,
     discovery: Discovery,
+    fresh: mpsc::Receiver<u32>,
     sweeper: Sweeper,
     events: RingBuf<MapData>,
     debug_log: Option<DebugLog>,
     netlink: JoinHandle<()>,
+    installer: Option<(Installer, watch::Sender<CniInstallation>)>,
 }
 
 impl Agent {
@@ -115,6 +122,14 @@ impl Agent {
             endpoints: Table::open(&dirs.maps, maps::ENDPOINT)?,
             clock: Arc::clone(&clock),
         };
+        let sandboxes = cni::sandboxes::directory(&args.places.socket);
+        let sandboxes = Store::open(sandboxes.clone())
+            .with_context(|| format!("make {}", sandboxes.display()))?;
+        let (installed, installation) = watch::channel(CniInstallation::default());
+        let installer = args.cni.installer(&args.places.socket)?;
+        if let Some(directories) = args.cni.directories() {
+            preflight::note_cni(&args.places.bpffs, &directories)?;
+        }
         let (mut engine, outlets) = Engine::new(Parts {
             node: args.node.clone(),
             masquerade_all: args.masquerade_all,
@@ -124,12 +139,24 @@ impl Agent {
             clock,
             notes: loaded.notes,
             first,
+            sandboxes,
+            close_new: !args.cni.close_new_interfaces.is_empty(),
+            installation: installer.is_some().then_some(installation),
         })?;
         while let Some(update) = source.complete().await? {
             engine.take_objects(update);
         }
+        let links = discovery::netlink::links(&netlink).await?;
+        engine
+            .recall_sandboxes(&links)
+            .context("read what the CNI plugin told")?;
         engine.recall_interfaces().await?;
         let mut discovery = Discovery::connect()?;
+        let (to_close, fresh) = mpsc::channel(QUESTIONS);
+        let prefixes = args.cni.close_new_interfaces.clone();
+        if !prefixes.is_empty() {
+            discovery.report_new(Fresh::new(prefixes, to_close));
+        }
         let findings = discovery.look(&engine.local_pods()).await?;
         engine.take_findings(findings).await;
         engine.settle().await;
@@ -140,10 +167,12 @@ impl Agent {
             outlets,
             source,
             discovery,
+            fresh,
             sweeper,
             events: loaded.events,
             debug_log: loaded.debug_log,
             netlink: connection,
+            installer: installer.map(|installer| (installer, installed)),
         })
     }
 
@@ -169,6 +198,7 @@ impl Agent {
         let inputs = Inputs {
             objects,
             findings,
+            fresh: self.fresh,
             events,
             questions,
         };
@@ -184,6 +214,10 @@ impl Agent {
             "flows",
             flows::read_events(self.events, heard, token()),
         ));
+        // Not before ADDs are served: they would wait in vain.
+        if let Some((installer, said)) = self.installer {
+            tasks.spawn(install::follow(installer, said, token()));
+        }
         if let Some(log) = self.debug_log {
             tasks.spawn(must_not_fail("debug lines", debug_log::read(log, token())));
         }

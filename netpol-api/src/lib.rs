@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 mod api_server;
+mod cni;
 mod endpoint;
 mod enforcement;
 mod flow;
@@ -17,6 +18,7 @@ mod rule;
 mod status;
 
 pub use api_server::{ApiServerStatus, WatchState, WatchStatus};
+pub use cni::{CniAttachment, CniInstallation, CniKey, CniRefusal};
 pub use endpoint::{
     Connection, ConnectionState, Endpoint, EndpointState, Isolation, Policy, PolicyProblem,
 };
@@ -89,6 +91,32 @@ pub enum Call {
         /// Keep sending.
         follow: bool,
     },
+    /// A sandbox got its interface: answered once the pod's policies are in force on it.
+    CniAdd {
+        /// The interface.
+        attachment: CniAttachment,
+        /// Give up after so many milliseconds.
+        timeout_ms: u64,
+    },
+    /// A sandbox goes. One that is not known is gone already.
+    CniDel {
+        /// Its interface.
+        key: CniKey,
+    },
+    /// Are the pod's policies in force on its interface?
+    CniCheck {
+        /// The interface.
+        attachment: CniAttachment,
+    },
+    /// The interfaces of sandboxes that there are in one network: its others are gone.
+    CniGc {
+        /// The network's name in the runtime's configuration.
+        network: String,
+        /// All of them.
+        valid: Vec<CniKey>,
+    },
+    /// Would an ADD be served?
+    CniStatus,
 }
 
 /// What an agent answers.
@@ -111,7 +139,9 @@ pub enum Reply {
     Wait(WaitOutcome),
     /// To [`Call::Enforcement`].
     Enforcement(Box<EnforcementReport>),
-    /// Nothing to say, or nothing more.
+    /// To the calls of the CNI plugin, when what they ask for does not hold.
+    CniRefused(CniRefusal),
+    /// Nothing to say, or nothing more: of the CNI plugin's calls, that all is as they ask.
     Done,
     /// The request failed; one sentence that says what to do.
     Error(String),

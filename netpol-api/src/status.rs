@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiServerStatus, Endpoint};
+use crate::{ApiServerStatus, CniInstallation, Endpoint};
 
 /// The state of an agent and of what it has programmed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Status {
     /// Where the objects come from, when that is an API server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_server: Option<ApiServerStatus>,
+    /// The CNI plugin, when the agent installs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cni: Option<CniInstallation>,
     /// The local endpoints.
     pub endpoints: Vec<Endpoint>,
     /// Objects and files that could not be read or are not valid.

@@ -30,6 +30,7 @@ mod address;
 mod agent;
 mod binaries;
 mod bystander;
+pub mod cni;
 pub(crate) mod command;
 mod connection;
 mod ctl;
@@ -66,7 +67,7 @@ use serde_json::json;
 pub use self::{
     address::{Addresses, Family},
     agent::Agent,
-    binaries::{AGENT_VARIABLE, Binaries, CTL_VARIABLE, workspace},
+    binaries::{AGENT_VARIABLE, Binaries, CNI_VARIABLE, CTL_VARIABLE, workspace},
     bystander::{Bystander, HookSide, pin_foreign_program, tcx_programs},
     connection::Connection,
     ctl::Ctl,

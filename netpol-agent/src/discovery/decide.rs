@@ -4,6 +4,7 @@
 //! route of /32 or /128 on a veth            -> the veth                          (Host)
 //! route on a bridge -> neighbour -> MAC -> forwarding entry -> the port          (Port)
 //! route of a shorter prefix on a veth that is no uplink -> the veth              (Prefix)
+//! the CNI plugin told                       -> what it told                       (Told)
 //! nothing of these, but found before and the interface is still fit -> the same  (Held)
 //! ```
 //! An interface is one pod's at most: the stronger evidence has it. Routes are the node's word.
@@ -33,6 +34,8 @@ pub(crate) struct Claimant {
     pub(crate) created: String,
     /// Where it was found before.
     pub(crate) held: Option<u32>,
+    /// Not found, but told by the CNI plugin: the kernel's word for which pair is the pod's.
+    pub(crate) told: bool,
 }
 
 /// The outcome for all pods.
@@ -57,6 +60,8 @@ pub(crate) struct Question {
 /// Grounds for an interface, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Evidence {
+    /// The CNI plugin told.
+    Told,
     /// A route to this address alone.
     Host,
     /// A weaker one, for the interface the pod was found at before.
@@ -126,6 +131,14 @@ pub(crate) fn decide(claimants: &[Claimant], facts: &Facts) -> Decision {
 
 fn trace(claimant: &Claimant, facts: &Facts) -> Trace {
     let mut trace = Trace::default();
+    if let (true, Some(held)) = (claimant.told, claimant.held) {
+        if facts.links.contains_key(&held) {
+            trace.candidates.push((Evidence::Told, held));
+        } else {
+            trace.reason = Some("its interface is gone".to_owned());
+        }
+        return trace;
+    }
     if claimant.addresses.is_empty() {
         trace.reason = Some("it has no address yet".to_owned());
     }

@@ -146,6 +146,8 @@ async fn send(netlink: &Handle, message: RouteNetlinkMessage, flags: u16) -> Res
 /// What an event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
+    /// An interface is there, or is another.
+    Link { ifindex: u32, link: Link },
     /// An interface is gone; its index may be another's now.
     LinkGone(u32),
     /// Who has an address on an interface; without an answer, that nobody has.
@@ -177,6 +179,14 @@ pub(crate) fn event(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<Eve
             if link.header.interface_family != AddressFamily::Bridge =>
         {
             Some(Event::LinkGone(link.header.index))
+        }
+        RouteNetlinkMessage::NewLink(message)
+            if message.header.interface_family != AddressFamily::Bridge =>
+        {
+            Some(Event::Link {
+                ifindex: message.header.index,
+                link: link(message),
+            })
         }
         _ => Some(Event::Changed),
     }

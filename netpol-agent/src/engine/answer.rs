@@ -53,7 +53,11 @@ impl Engine {
             },
             Call::Wait { .. } => Reply::Wait(self.wait_outcome()),
             Call::Enforcement { .. } => Reply::Error("the kernel is read first".to_owned()),
-            Call::Flows { .. } => Reply::Error("flows are subscribed to".to_owned()),
+            Call::CniCheck { attachment } => self.check_sandbox(attachment),
+            Call::CniStatus => self.plugin_status(),
+            Call::Flows { .. } | Call::CniAdd { .. } | Call::CniDel { .. } | Call::CniGc { .. } => {
+                Reply::Error("this call is not answered at once".to_owned())
+            }
         }
     }
 

@@ -21,6 +21,7 @@ impl Engine {
     pub(crate) async fn settle(&mut self) {
         self.retry_at = None;
         self.forget_removed_pods();
+        self.tell_sandboxes();
         self.dirty = false;
         match tokio::task::block_in_place(|| self.write_maps()) {
             Ok(operations) => {
@@ -102,7 +103,12 @@ impl Engine {
                 }
                 Err(error) => {
                     // An interface that is gone is the search's to report.
-                    if !error.is_gone() {
+                    if error.is_gone() {
+                        self.sandbox_interface_gone(ifindex);
+                        if let Some(fresh) = &mut self.fresh {
+                            fresh.remove(&ifindex);
+                        }
+                    } else {
                         tracing::error!(ifindex, %error, "cannot attach");
                     }
                     self.hook_problems.insert(ifindex, error.to_string());
@@ -134,6 +140,10 @@ impl Engine {
     pub(crate) async fn remove_leftovers(&mut self) {
         match self.hooks.interfaces().await {
             Ok(there) => {
+                if let Some(fresh) = &mut self.fresh {
+                    // A former agent closed them, and nobody has said yet whose they are.
+                    fresh.extend(&there);
+                }
                 self.attached.extend(there);
                 self.detach_programs().await;
             }
@@ -141,8 +151,34 @@ impl Engine {
         }
     }
 
+    /// Closes an interface that nobody has said yet whose it is: without an entry nothing passes.
+    pub(super) async fn close_new_interface(&mut self, ifindex: u32) {
+        let Some(fresh) = &mut self.fresh else {
+            return;
+        };
+        fresh.insert(ifindex);
+        if self.attached.contains(&ifindex) {
+            return;
+        }
+        match self.hooks.ensure(ifindex).await {
+            Ok(_) => {
+                tracing::info!(ifindex, "closed: a new interface");
+                self.attached.insert(ifindex);
+            }
+            Err(error) => {
+                tracing::error!(ifindex, %error, "cannot close a new interface");
+                self.dirty = true;
+            }
+        }
+    }
+
     fn wanted_interfaces(&self) -> BTreeSet<u32> {
-        self.mirror.endpoints.keys().copied().collect()
+        let endpoints = self.mirror.endpoints.keys().copied();
+        let fresh = self.fresh.iter().flatten().copied();
+        endpoints
+            .chain(self.sandboxes.interfaces())
+            .chain(fresh)
+            .collect()
     }
 
     /// Compares the kernel with what should be there, and repairs.
@@ -224,6 +260,7 @@ impl Engine {
             .cloned()
             .collect();
         for pod in gone {
+            self.sandboxes.untell(&pod);
             self.detach(&pod);
         }
     }

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netpol_api::{
-    ApiServerStatus, CounterRow, DropCount, Endpoint, EndpointState, InvalidObject, Isolation,
-    Losses, ManifestStatus, Note, Policy, PolicyProblem, Status, TableFill, Verdict, WaitOutcome,
+    ApiServerStatus, CniInstallation, CounterRow, DropCount, Endpoint, EndpointState,
+    InvalidObject, Isolation, Losses, ManifestStatus, Note, Policy, PolicyProblem, Status,
+    TableFill, Verdict, WaitOutcome,
 };
 use netpol_common::{
     ABI_VERSION,
@@ -41,6 +42,7 @@ impl Engine {
             generation: self.generation,
             manifests: self.manifest_status(),
             api_server: self.api_server_status(),
+            cni: self.installation(),
             endpoints,
             invalid: self.invalid(),
             tables: self.table_fill(),
@@ -88,9 +90,11 @@ impl Engine {
     fn endpoint(&self, view: EndpointView) -> Endpoint {
         let found = self.findings.found.get(&view.pod);
         let found = found.filter(|found| Some(found.ifindex) == view.ifindex);
+        let told = self.sandboxes.of_pod(&view.pod);
+        let told = told.map(|attachment| attachment.host_interface.clone());
         Endpoint {
             pod: object_name(&view.pod),
-            interface: found.map(|found| found.name.clone()),
+            interface: told.or_else(|| found.map(|found| found.name.clone())),
             ifindex: view.ifindex,
             state: self.endpoint_state(&view),
             ingress: isolation(&view.ingress),
@@ -98,6 +102,11 @@ impl Engine {
             generation: view.generation,
             addresses: view.addresses,
         }
+    }
+
+    fn installation(&self) -> Option<CniInstallation> {
+        let installation = self.installation.as_ref()?;
+        Some(installation.borrow().clone())
     }
 
     pub(super) fn endpoint_state(&self, view: &EndpointView) -> EndpointState {
@@ -177,6 +186,13 @@ impl Engine {
         let mut notes: Vec<Note> = loading
             .map(|text| note(text, "the map keeps its size"))
             .collect();
+        if let Some(problem) = self.installation().and_then(|cni| cni.problem) {
+            let effect = "new pods are open until their interface is found; it is tried again";
+            notes.push(note(
+                format!("the CNI plugin is not installed: {problem}"),
+                effect,
+            ));
+        }
         if let Some((error, _)) = &self.failure {
             let effect = "what was in force before stays; it is tried again";
             notes.push(note(error.clone(), effect));

@@ -13,7 +13,7 @@ use nix::{
 };
 
 use super::PreflightError;
-use crate::cli::Places;
+use crate::{cli::Places, cni::install::Directories};
 
 /// What makes this agent the only one on its directory and socket, for as long as it lives.
 #[derive(Debug)]
@@ -86,6 +86,26 @@ pub(crate) fn claim_directory(bpffs: &Path) -> Result<Flock<File>, PreflightErro
 /// A symbolic link to the socket of the agent that used a directory last.
 pub(crate) fn socket_link(bpffs: &Path) -> PathBuf {
     bpffs.join("socket")
+}
+
+/// Symbolic links to the node's CNI directories, as the agent that used a directory last had them.
+pub(crate) fn cni_links(bpffs: &Path) -> [PathBuf; 2] {
+    ["cni-conf", "cni-bin"].map(|name| bpffs.join(name))
+}
+
+/// Notes the node's CNI directories where `cleanup` finds them.
+pub(crate) fn note_cni(bpffs: &Path, directories: &Directories) -> Result<(), PreflightError> {
+    let targets = [&directories.conf, &directories.bin];
+    for (link, target) in cni_links(bpffs).iter().zip(targets) {
+        let absolute = std::path::absolute(target);
+        absolute
+            .and_then(|target| {
+                remove_if_there(fs::remove_file(link))?;
+                symlink(target, link)
+            })
+            .map_err(|source| unusable(link, source))?;
+    }
+    Ok(())
 }
 
 /// Takes "not there" for removed.

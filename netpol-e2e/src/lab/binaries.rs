@@ -18,6 +18,9 @@ pub const AGENT_VARIABLE: &str = "NETPOL_AGENT";
 /// Names the CLI to run.
 pub const CTL_VARIABLE: &str = "NETPOLCTL";
 
+/// Names the CNI plugin to install.
+pub const CNI_VARIABLE: &str = "NETPOL_CNI";
+
 /// Paths of the binaries under test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binaries {
@@ -25,6 +28,8 @@ pub struct Binaries {
     pub agent: PathBuf,
     /// The CLI.
     pub ctl: PathBuf,
+    /// The CNI plugin; the one beside the agent when nothing names another.
+    pub cni: PathBuf,
 }
 
 impl Binaries {
@@ -64,7 +69,9 @@ impl Binaries {
 
     fn look(building: impl FnOnce()) -> Result<Self> {
         if let (Some(agent), Some(ctl)) = (env::var_os(AGENT_VARIABLE), env::var_os(CTL_VARIABLE)) {
+            let beside = Path::new(&agent).with_file_name("netpol-cni");
             return Ok(Self {
+                cni: env::var_os(CNI_VARIABLE).map_or(beside, PathBuf::from),
                 agent: agent.into(),
                 ctl: ctl.into(),
             });
@@ -77,6 +84,7 @@ impl Binaries {
         Ok(Self {
             agent: pick(AGENT_VARIABLE, "netpol-agent"),
             ctl: pick(CTL_VARIABLE, "netpolctl"),
+            cni: pick(CNI_VARIABLE, "netpol-cni"),
         })
     }
 }
@@ -112,6 +120,8 @@ fn build() -> Result<PathBuf> {
                 "netpol-agent",
                 "-p",
                 "netpolctl",
+                "-p",
+                "netpol-cni",
             ])
             .current_dir(workspace()),
     )?;

@@ -46,6 +46,9 @@ pub enum LabError {
         /// Names there are.
         known: String,
     },
+    /// Something that a test needs and nobody has made; the words say what to do.
+    #[error("{0}")]
+    Missing(String),
     /// A manifest that cannot be used.
     #[error("{}: {reason}", path.display())]
     Manifest {

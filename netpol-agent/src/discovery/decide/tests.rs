@@ -67,6 +67,7 @@ fn pod(name: &str, addresses: &[&str]) -> Claimant {
         terminating: false,
         created: String::new(),
         held: None,
+        told: false,
     }
 }
 

@@ -1,4 +1,3 @@
-use netpol_policy::Kind;
 use serde_json::json;
 
 use super::{super::resources::RESOURCES, *};
@@ -14,7 +13,10 @@ fn pod() -> Value {
         "metadata": {
             "name": "web-1", "namespace": "shop", "uid": "u1", "resourceVersion": "42",
             "creationTimestamp": "2026-01-01T00:00:00Z", "labels": { "app": "web" },
-            "annotations": { "k8s.io/initial-events-end": "true" },
+            "annotations": {
+                "k8s.io/initial-events-end": "true",
+                "kubernetes.io/config.mirror": "u0", "kubernetes.io/config.hash": "u0",
+            },
             "managedFields": [{ "manager": "kubelet", "fieldsV1": { "f:status": {} } }],
             "ownerReferences": [{ "kind": "ReplicaSet", "name": "web" }],
         },
