@@ -45,6 +45,7 @@ mod ping;
 mod pod;
 mod probe;
 mod prober;
+mod rights;
 pub(crate) mod servers;
 pub(crate) mod sweep;
 mod traffic;
@@ -80,6 +81,7 @@ pub use self::{
     pod::{PodKey, PodSpec},
     probe::{Asked, Probe, ask_all},
     prober::{Missed, Prober, Tally},
+    rights::Rights,
     servers::Arrival,
     traffic::{Protocol, Traffic, TrafficError},
     wiretap::{Seen, Wiretap, tcp_data_packet, udp_packet},
