@@ -152,12 +152,20 @@ fn request(line: &str) -> Result<Call, String> {
     let version: Version = serde_json::from_str(line).map_err(unreadable)?;
     if version.api != API_VERSION {
         return Err(format!(
-            "the client speaks version {} of the API, this agent version {API_VERSION}: use the \
-             netpolctl or netpol-cni of the agent's release",
-            version.api
+            "the client speaks version {} of the API, this agent ({}) version {API_VERSION}: use the \
+             netpolctl and the netpol-cni of the agent's release, which are in its image",
+            version.api,
+            env!("CARGO_PKG_VERSION"),
         ));
     }
-    let request: Request = serde_json::from_str(line).map_err(unreadable)?;
+    let request: Result<Request, _> = serde_json::from_str(line);
+    let request = request.map_err(|error| {
+        format!(
+            "this agent ({}) does not know the request ({error}): use the netpolctl and the \
+             netpol-cni of its release, which are in its image",
+            env!("CARGO_PKG_VERSION")
+        )
+    })?;
     Ok(request.call)
 }
 

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::cli::RunArgs;
@@ -34,6 +34,9 @@ use decide::{Answer, Decision, Sight, decide};
 
 /// How long to wait for the API server at the start and at the end.
 const ASKING: Duration = Duration::from_secs(5);
+/// How long a refusal is borne at the start, and how often it is asked meanwhile.
+const GRACE: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long the watch may take to tell why the rights to ask are gone: well within the time a pod
 /// has to end.
 const TELLING: Duration = Duration::from_secs(20);
@@ -87,10 +90,10 @@ impl Guard {
         let watched = Api::namespaced(client.clone(), &owner.namespace);
         let namespaces = Api::all(client);
         let what = format!("DaemonSet {}/{}", owner.namespace, owner.name);
-        if ask(&daemonsets, &owner.name).await == Answer::Refused {
+        if is_refused(&daemonsets, &owner.name).await {
             return Err(Forbidden { verb: "get", what });
         }
-        if ask(&namespaces, &owner.namespace).await == Answer::Refused {
+        if is_refused(&namespaces, &owner.namespace).await {
             let what = format!("Namespace {}", owner.namespace);
             return Err(Forbidden { verb: "get", what });
         }
@@ -105,11 +108,13 @@ impl Guard {
             watching,
         };
         let mut seen = guard.sight.clone();
+        // It lists first, and watches then.
         let first = async {
             tokio::select! {
-                _ = seen.changed() => None,
-                _ = refusal.changed() => *refusal.borrow(),
+                _ = refusal.changed() => {}
+                _ = seen.changed() => drop(timeout(AGAIN, refusal.changed()).await),
             }
+            *refusal.borrow()
         };
         match timeout(ASKING, first).await {
             Ok(Some(verb)) => Err(Forbidden { verb, what }),
@@ -233,6 +238,21 @@ impl Guarded {
             None => false,
         }
     }
+}
+
+/// Whether the API server keeps refusing: rights may be granted in the same breath.
+async fn is_refused<K>(api: &Api<K>, name: &str) -> bool
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let until = Instant::now() + GRACE;
+    while ask(api, name).await == Answer::Refused {
+        if Instant::now() > until {
+            return true;
+        }
+        sleep(AGAIN).await;
+    }
+    false
 }
 
 /// One question, one answer.

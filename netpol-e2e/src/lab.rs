@@ -46,6 +46,7 @@ mod ping;
 mod pod;
 mod probe;
 mod prober;
+mod rights;
 pub(crate) mod servers;
 pub(crate) mod sweep;
 mod traffic;
@@ -81,6 +82,7 @@ pub use self::{
     pod::{PodKey, PodSpec},
     probe::{Asked, Probe, ask_all},
     prober::{Missed, Prober, Tally},
+    rights::Rights,
     servers::Arrival,
     traffic::{Protocol, Traffic, TrafficError},
     wiretap::{Seen, Wiretap, tcp_data_packet, udp_packet},

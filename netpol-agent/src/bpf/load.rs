@@ -140,7 +140,7 @@ pub(crate) fn load(
 
 /// Kernels before 5.11 count maps against RLIMIT_MEMLOCK. Where the limit cannot be raised, either
 /// the kernel is newer and does not ask, or making a map fails and says so.
-fn raise_memory_limit() {
+pub(crate) fn raise_memory_limit() {
     use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
     if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
         tracing::debug!(%error, "RLIMIT_MEMLOCK stays as it is");

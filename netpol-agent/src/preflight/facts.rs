@@ -10,7 +10,7 @@ use nix::sys::{
 use super::{PreflightError, capability::Capabilities, neighbours, neighbours::Neighbours, places};
 use crate::{
     bpf::{
-        load::MapSizes,
+        load::{MapSizes, raise_memory_limit},
         syscall::{
             self,
             probe::{self, MapKind},
@@ -97,6 +97,8 @@ impl Facts {
 
 /// Asks the kernel by trying.
 pub(super) fn machine() -> Machine {
+    let memlock = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap_or_default();
+    raise_memory_limit();
     let refused = MapKind::ALL
         .into_iter()
         .filter_map(|kind| Some((kind, refusal(&probe::map(kind).err()?))));
@@ -110,7 +112,7 @@ pub(super) fn machine() -> Machine {
         maps: refused.collect(),
         program: probe::classifier().err().map(|error| refusal(&error)),
         tcx: syscall::has_tcx(),
-        memlock: getrlimit(Resource::RLIMIT_MEMLOCK).unwrap_or_default(),
+        memlock,
     }
 }
 

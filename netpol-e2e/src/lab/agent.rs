@@ -19,6 +19,7 @@ use super::{
     ctl::Ctl,
     error::{Doing, LabError, Result},
     netns::Netns,
+    rights::Rights,
     sweep::building,
 };
 
@@ -46,6 +47,7 @@ pub struct Agent {
     netns: Netns,
     paths: Paths,
     arguments: Vec<String>,
+    rights: Option<Rights>,
     ctl: Ctl,
     child: Option<Child>,
 }
@@ -57,6 +59,7 @@ impl Agent {
             netns: netns.clone(),
             paths,
             arguments: Vec::new(),
+            rights: None,
             ctl,
             child: None,
         }
@@ -65,6 +68,28 @@ impl Agent {
     /// Further arguments of `netpol-agent run` from the next start on.
     pub fn set_arguments(&mut self, arguments: &[&str]) {
         self.arguments = arguments.iter().map(|&word| word.to_owned()).collect();
+    }
+
+    /// What it may do from the next start on.
+    pub fn set_rights(&mut self, rights: Rights) {
+        self.rights = Some(rights);
+    }
+
+    /// Waits until it has ended by itself; its exit code, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub fn wait_end(&mut self) -> Result<Option<i32>> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.ended()? {
+                self.child = None;
+                return Ok(status.code());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Err(self.failure("does not end by itself".to_owned()))
     }
 
     /// netpolctl towards this agent.
@@ -99,6 +124,9 @@ impl Agent {
             .args(&self.arguments);
         // Its own group: Ctrl-C is for the lab, which then ends the agent.
         command.stdin(Stdio::null()).process_group(0);
+        if let Some(rights) = self.rights {
+            rights.limit(&mut command);
+        }
         let log = self.open_log()?;
         let for_stderr = log.try_clone().doing(|| "share the log".to_owned())?;
         command.stdout(log).stderr(for_stderr);

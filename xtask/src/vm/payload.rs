@@ -12,9 +12,9 @@ use crate::process;
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// The integration tests of netpol-e2e that run on other kernels: the packet table through `BPF_PROG_TEST_RUN`, and
-/// one scenario with real packets over veths.
-const TESTS: [&str; 2] = ["packets", "scenario"];
+/// The integration tests of netpol-e2e that run on other kernels: the packet table through `BPF_PROG_TEST_RUN`, one
+/// scenario with real packets over veths, and the capabilities of the manifests.
+const TESTS: [&str; 3] = ["packets", "scenario", "rights"];
 
 /// A script, and what it finds in `/t`.
 pub(super) struct Payload {
