@@ -178,10 +178,8 @@ impl Installer {
     /// after it was set aside, and another release has another entry.
     fn renew_lists(&self) -> Result<(), InstallError> {
         let saved = names(&self.directories.conf)?;
-        let saved = saved.iter().filter(|name| name.ends_with(SAVED));
-        saved
-            .map(|name| self.renew_list(&self.directories.conf.join(name)))
-            .collect()
+        let mut saved = saved.iter().filter(|name| name.ends_with(SAVED));
+        saved.try_for_each(|name| self.renew_list(&self.directories.conf.join(name)))
     }
 
     fn renew_list(&self, saved: &Path) -> Result<(), InstallError> {
