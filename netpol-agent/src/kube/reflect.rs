@@ -10,7 +10,7 @@
 use std::{collections::HashSet, pin::Pin, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use futures_util::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use futures_util::{AsyncBufRead, AsyncBufReadExt};
 use kube::{
     Client,
     api::{ListParams, Request, WatchParams},
@@ -255,17 +255,10 @@ impl Reflector {
         };
         let request = Request::new(self.resource.path()).list(&params);
         let request = request.map_err(|error| Failure::Away(error.to_string()))?;
-        let mut body = Vec::new();
-        let read = async {
-            let stream = self.client.request_stream(request).await;
-            let stream = stream.map_err(|error| Failure::of(&error, "list", self.resource))?;
-            let mut stream = std::pin::pin!(stream);
-            let read = stream.read_to_end(&mut body).await;
-            read.map_err(|error| away(&format!("broke off a list: {error}")))
-        };
-        timeout(PATIENCE, read)
-            .await
-            .map_err(|_| away("does not answer in time"))??;
+        let stream = timeout(PATIENCE, self.client.request_stream(request)).await;
+        let stream = stream.map_err(|_| away("does not answer in time"))?;
+        let stream = stream.map_err(|error| Failure::of(&error, "list", self.resource))?;
+        let body = read_all(Box::pin(stream)).await?;
         decode::page(&body, self.resource)
             .map_err(|error| away(&format!("sent a list that is none: {error}")))
     }
@@ -386,6 +379,22 @@ fn does_not_stream(code: u64) -> bool {
 
 fn away(what: &str) -> Failure {
     Failure::Away(format!("the API server {what}"))
+}
+
+/// Reads to the end, however long that takes while something comes.
+async fn read_all(mut stream: Lines) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    loop {
+        let read = timeout(PATIENCE, stream.fill_buf()).await;
+        let read = read.map_err(|_| away("stopped in the middle of a list"))?;
+        let read = read.map_err(|error| away(&format!("broke off a list: {error}")))?;
+        let length = read.len();
+        if length == 0 {
+            return Ok(body);
+        }
+        body.extend_from_slice(read);
+        stream.consume_unpin(length);
+    }
 }
 
 /// Reads the next line; false at the end.
