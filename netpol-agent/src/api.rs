@@ -172,7 +172,11 @@ fn request(line: &str) -> Result<Call, String> {
 /// Asks the engine.
 pub(crate) async fn ask(doors: &Doors, call: Call) -> Reply {
     let (reply, answer) = oneshot::channel();
-    if doors.engine.send(Question::Call(call, reply)).await.is_ok()
+    if doors
+        .engine
+        .send(Question::Call(call.into(), reply))
+        .await
+        .is_ok()
         && let Ok(answer) = answer.await
     {
         return answer;

@@ -59,7 +59,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 #[derive(Debug)]
 pub(crate) enum Question {
     /// A call of the local API that the engine alone answers.
-    Call(Call, oneshot::Sender<netpol_api::Reply>),
+    Call(Box<Call>, oneshot::Sender<netpol_api::Reply>),
     /// The latest flows, and those to come.
     Subscribe(oneshot::Sender<Subscription>),
 }
@@ -286,10 +286,12 @@ impl Engine {
     /// Takes what changes something; the others are answered later.
     async fn take_question(&mut self, question: Question) -> Option<Question> {
         match question {
-            Question::Call(
-                call @ (Call::CniAdd { .. } | Call::CniDel { .. } | Call::CniGc { .. }),
-                reply,
-            ) => {
+            Question::Call(call, reply)
+                if matches!(
+                    *call,
+                    Call::CniAdd { .. } | Call::CniDel { .. } | Call::CniGc { .. }
+                ) =>
+            {
                 self.take_call(&call, reply).await;
                 None
             }

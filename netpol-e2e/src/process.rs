@@ -128,10 +128,9 @@ mod tests {
 
     #[test]
     fn a_child_that_ended_is_gone_and_no_zombie() {
-        let child = std::process::Command::new("sleep")
-            .arg("1000")
-            .spawn()
-            .expect("sleep");
+        let mut sleep = std::process::Command::new("sleep");
+        #[expect(clippy::zombie_processes, reason = "`end` waits for it")]
+        let child = sleep.arg("1000").spawn().expect("sleep");
         let process = Process::with_pid(child.id()).expect("it runs");
         assert!(process.end(Duration::from_secs(5)));
         assert_eq!(namespace_of(child.id(), "net"), None, "not even a zombie");

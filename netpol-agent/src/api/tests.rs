@@ -60,7 +60,7 @@ impl Fixture {
         match self.questions.recv().await.expect("a question") {
             Question::Call(call, answer) => {
                 answer.send(reply).expect("somebody waits");
-                call
+                *call
             }
             Question::Subscribe(_) => panic!("a subscription"),
         }

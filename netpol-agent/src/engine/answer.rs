@@ -15,20 +15,19 @@ use crate::bpf::error::LoadError;
 impl Engine {
     pub(crate) async fn answer(&mut self, question: Question) {
         match question {
-            Question::Call(
-                Call::Enforcement {
-                    namespace, name, ..
-                },
-                reply,
-            ) => {
-                let asked = Asked {
-                    namespace: namespace.as_deref(),
-                    name: name.as_deref(),
-                };
-                let _ = reply.send(self.enforcement(asked).await);
-            }
             Question::Call(call, reply) => {
-                let answer = tokio::task::block_in_place(|| self.call(&call));
+                let answer = if let Call::Enforcement {
+                    namespace, name, ..
+                } = call.as_ref()
+                {
+                    let asked = Asked {
+                        namespace: namespace.as_deref(),
+                        name: name.as_deref(),
+                    };
+                    self.enforcement(asked).await
+                } else {
+                    tokio::task::block_in_place(|| self.call(&call))
+                };
                 // Whoever asked may have given up.
                 let _ = reply.send(answer);
             }

@@ -51,8 +51,10 @@ mod tests {
     #[test]
     fn an_entry_is_counted_with_what_its_sets_lead_to_and_nothing_else() {
         let mut kernel = Programmed::default();
-        let mut endpoint = Endpoint::default();
-        endpoint.generation = 3;
+        let mut endpoint = Endpoint {
+            generation: 3,
+            ..Endpoint::default()
+        };
         endpoint.ingress.set = 4;
         kernel.endpoints.insert(7, endpoint);
         for (set, identity, table) in [(4, 1, 9), (4, 2, 9), (5, 1, 8)] {
