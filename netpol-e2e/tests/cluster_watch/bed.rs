@@ -92,7 +92,7 @@ impl Bed {
     /// An agent, as the user of a kubeconfig for programs inside. Agents of other names are other agents.
     pub(crate) fn agent(&self, name: &str, node: &str, kubeconfig: &Path) -> Result<Agent> {
         let directory = self.cluster.directory();
-        let agent = Agent {
+        let mut agent = Agent {
             socket: directory.join(format!("{name}.sock")),
             log: directory.join(format!("logs/{name}.log")),
             child: None,
@@ -107,11 +107,8 @@ impl Bed {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
-        let child = self.cluster.control_plane()?.spawn(&mut command)?;
-        Ok(Agent {
-            child: Some(child),
-            ..agent
-        })
+        agent.child = Some(self.cluster.control_plane()?.spawn(&mut command)?);
+        Ok(agent)
     }
 }
 

@@ -33,7 +33,7 @@ impl Asked {
 impl Asked {
     /// With the verb that the API server missed: an exec may take two, and it names the one that is
     /// missing.
-    fn as_refused(mut self, said: &str) -> Self {
+    fn refused(mut self, said: &str) -> Self {
         let verb = said.split_once(" cannot ");
         let verb = verb.and_then(|(_, rest)| rest.split_once(" resource "));
         if let Some((verb, _)) = verb {
@@ -95,7 +95,7 @@ impl ClusterError {
             kube::Error::Api(status) => match status.code {
                 401 => Self::Unauthorized,
                 403 => Self::Forbidden {
-                    asked: asked.as_refused(&status.message),
+                    asked: asked.refused(&status.message),
                     said: status.message,
                 },
                 404 => Self::NotFound {

@@ -9,11 +9,12 @@ fn read(value: &Value) -> Result<Object, InvalidObject> {
 }
 
 fn service(spec: Value, status: Value) -> Result<Service, InvalidObject> {
-    let value = json!({
+    let mut value = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": { "namespace": "shop", "name": "web" },
-        "spec": spec, "status": status,
     });
+    value["spec"] = spec;
+    value["status"] = status;
     read(&value).map(|object| match object {
         Object::Service(service) => (*service).clone(),
         other => panic!("{other:?}"),
@@ -29,7 +30,9 @@ fn slice(fields: Value) -> Result<EndpointSlice, InvalidObject> {
         },
         "addressType": "IPv4",
     });
-    let fields = fields.as_object().expect("fields").clone();
+    let Value::Object(fields) = fields else {
+        panic!("no fields: {fields}");
+    };
     value.as_object_mut().expect("an object").extend(fields);
     read(&value).map(|object| match object {
         Object::EndpointSlice(slice) => (*slice).clone(),
