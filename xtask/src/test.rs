@@ -22,7 +22,8 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask test                everything (CI calls this)
   cargo xtask test --list         the steps
-  cargo xtask test --only lint    one step; may be given more than once";
+  cargo xtask test --only lint    one step; may be given more than once
+  cargo xtask test --only cluster the tests on a real Kubernetes cluster, which CI does not run yet";
 
 /// Run all lints and tests: unit, property, documentation, real packets, and Linux 5.10 in a virtual machine.
 #[derive(clap::Args)]
@@ -41,6 +42,12 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode
     if args.list {
         for step in steps {
             println!("{:8} {}", step.name, step.what);
+        }
+        for step in STEPS
+            .iter()
+            .filter(|step| step.on_demand && args.only.is_empty())
+        {
+            println!("{:8} {} (with --only)", step.name, step.what);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -70,7 +77,10 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Step>> {
             names.join(", ")
         );
     }
-    let is_chosen = |step: &&Step| only.is_empty() || only.iter().any(|name| name == step.name);
+    let is_chosen = |step: &&Step| {
+        let named = only.iter().any(|name| name == step.name);
+        named || only.is_empty() && !step.on_demand
+    };
     Ok(STEPS.iter().filter(is_chosen).collect())
 }
 

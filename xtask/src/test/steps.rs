@@ -23,6 +23,8 @@ pub(super) struct Step {
     pub(super) what: &'static str,
     /// Whether the later steps make no sense once this one has failed.
     pub(super) stops: bool,
+    /// Whether it runs only when it is asked for by name.
+    pub(super) on_demand: bool,
     pub(super) run: fn(&Workspace, &mut Tally) -> anyhow::Result<()>,
 }
 
@@ -31,48 +33,56 @@ pub(super) const STEPS: &[Step] = &[
         name: "setup",
         what: "what this machine lacks",
         stops: true,
+        on_demand: false,
         run: set_up,
     },
     Step {
         name: "build",
         what: "the programs and all tests, for release",
         stops: true,
+        on_demand: false,
         run: build_all,
     },
     Step {
         name: "lint",
         what: "format, lints, docs, licenses, file lengths, crate arrows",
         stops: false,
+        on_demand: false,
         run: |workspace, _| lint::all(workspace),
     },
     Step {
         name: "unit",
         what: "unit, property and documentation tests",
         stops: false,
+        on_demand: false,
         run: unit,
     },
     Step {
         name: "e2e",
         what: "real programs and packets on this machine's kernel",
         stops: false,
+        on_demand: false,
         run: end_to_end,
     },
     Step {
         name: "cluster",
         what: "a real Kubernetes cluster on this machine, one after the other",
         stops: false,
+        on_demand: true,
         run: clusters,
     },
     Step {
         name: "upstream",
         what: "a dozen of Kubernetes' own tests of NetworkPolicy, on a cluster with netpol",
         stops: false,
+        on_demand: true,
         run: upstream,
     },
     Step {
         name: "vm",
         what: "packet tests on Linux 5.10, in a virtual machine",
         stops: false,
+        on_demand: false,
         run: oldest_kernel,
     },
 ];
@@ -82,7 +92,7 @@ const MOST_E2E_THREADS: usize = 4;
 
 fn set_up(workspace: &Workspace, _: &mut Tally) -> anyhow::Result<()> {
     setup::ensure(workspace, setup::BUILD)?;
-    let parts = [Part::CargoDeny, Part::Network, Part::Vm, Part::Cluster];
+    let parts = [Part::CargoDeny, Part::Network, Part::Vm];
     setup::ensure(workspace, &parts)
 }
 
