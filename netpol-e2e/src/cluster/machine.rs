@@ -232,7 +232,8 @@ fn make_netns(netns: &Netns) -> Result<()> {
 fn start_first(directory: &Directory, netns: &Netns, cluster: &str, name: &str) -> Result<Process> {
     let disk = directory.path("disks").join(name);
     fs::create_dir_all(&disk).doing(|| format!("create {}", disk.display()))?;
-    let script = directory.path("machine_init.sh");
+    // Its own copy: machines boot side by side, and a shell reads its script as it goes.
+    let script = directory.path(&format!("{name}-init.sh"));
     fs::write(&script, INIT_SCRIPT).doing(|| format!("write {}", script.display()))?;
     let log_path = directory.log(&format!("{name}-boot"));
     let log = File::create(&log_path).doing(|| format!("create {}", log_path.display()))?;

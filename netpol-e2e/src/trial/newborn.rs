@@ -49,7 +49,9 @@ pub struct Report {
     pub allowed: Vec<Result<f64, String>>,
     /// Forbidden addresses that answered.
     pub broken_through: Vec<SocketAddr>,
-    /// Datagrams that came in. It sends none that may be answered, so each is one too many.
+    /// Datagrams that had come to its interface when it began, when nobody was there to hear them.
+    pub before: u64,
+    /// Datagrams that came in from then on. It sends none that may be answered, so each is one too many.
     pub heard: u64,
 }
 
@@ -77,6 +79,7 @@ impl Errand {
     ///
     /// When the report cannot be written.
     pub fn run(&self) -> std::io::Result<Report> {
+        let before = datagrams_in();
         let mut report = self.try_all();
         if self.forever {
             loop {
@@ -85,7 +88,8 @@ impl Errand {
             }
         }
         thread::sleep(Duration::from_millis(self.linger));
-        report.heard = datagrams_in();
+        report.before = before;
+        report.heard = datagrams_in() - before;
         fs::write(TERMINATION_LOG, serde_json::to_vec(&report)?)?;
         Ok(report)
     }
@@ -106,6 +110,7 @@ impl Errand {
             Report {
                 allowed,
                 broken_through: came.collect(),
+                before: 0,
                 heard: 0,
             }
         })

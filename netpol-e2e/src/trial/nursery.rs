@@ -130,10 +130,13 @@ impl Nursery {
         let mut broken = Vec::new();
         let mut heard = Vec::new();
         let mut missed = Vec::new();
+        let (mut early, mut early_pods) = (0, 0);
         let mut took = Vec::new();
         for (pod, report) in &self.reports {
             let came = report.broken_through.iter();
             broken.extend(came.map(|to| format!("{pod} connected to {to}")));
+            early += report.before;
+            early_pods += usize::from(report.before > 0);
             if report.heard > 0 {
                 heard.push(format!("{pod} heard {} datagrams", report.heard));
             }
@@ -148,7 +151,14 @@ impl Nursery {
         findings.none("pods without a report", &self.silent);
         findings.none("forbidden datagrams that arrived", &escaped);
         findings.none("forbidden connections that were made", &broken);
-        findings.none("newborns that strangers reached", &heard);
+        findings.none(
+            "newborns that strangers reached from their first instruction on",
+            &heard,
+        );
+        findings.figure(
+            "datagrams of strangers that came before it, to an interface without a process",
+            format!("{early}, at {early_pods} pods"),
+        );
         let tried = took.len() + missed.len();
         findings.figure("allowed connections tried", tried);
         findings.figure("allowed connections answered at the first try", took.len());

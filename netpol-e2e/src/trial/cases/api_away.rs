@@ -2,7 +2,7 @@
 
 use std::{thread, time::Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::Measure;
 use crate::trial::{
@@ -39,15 +39,24 @@ pub(super) fn outage(bed: &mut Bed, measure: &Measure, findings: &mut Findings) 
     );
     bed.cluster().start_api_server()?;
     let back = Instant::now();
-    // Deleted and made again as soon as there is somebody to tell.
     let mut nursery = Nursery::default();
-    nursery.raise(bed, &world, AFTER)?;
-    until("agents that follow the API server again", PATIENCE, || {
-        Ok(bed.enforced().ok())
+    let shared: &Bed = bed;
+    let followed = thread::scope(|scope| -> Result<_> {
+        let following = scope.spawn(|| {
+            until("agents that follow the API server again", PATIENCE, || {
+                Ok(shared.enforced().ok())
+            })
+            .map(|_| back.elapsed())
+        });
+        // Deleted and made again as soon as there is somebody to tell.
+        nursery.raise(shared, &world, AFTER)?;
+        following
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("the wait panicked")))
     })?;
     findings.figure(
-        "from its return until all it has is in force",
-        ms(back.elapsed()),
+        "from its return until every agent says that all it has is in force",
+        ms(followed),
     );
     steady.finish(findings);
     nursery.judge(&world, findings);
