@@ -31,7 +31,7 @@ Examples:
 Exit code 1 if a single verdict was wrong.";
 
 /// As much as CI has time for.
-const QUICK: [&str; 8] = [
+pub(crate) const QUICK: [&str; 8] = [
     "--pods",
     "40",
     "--away",
@@ -145,7 +145,7 @@ fn become_program(
 }
 
 /// The program that runs trials, told where everything is that it needs.
-fn program(workspace: &Workspace, profile: &str) -> anyhow::Result<Command> {
+pub(crate) fn program(workspace: &Workspace, profile: &str) -> anyhow::Result<Command> {
     let kubernetes = cluster::prepare(workspace)?;
     let programs = Programs::build_as(workspace, profile)?;
     let arguments = [

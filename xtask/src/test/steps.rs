@@ -14,6 +14,7 @@ use crate::kubernetes::ENV_BUILT;
 use crate::lint;
 use crate::process;
 use crate::setup::{self, Part};
+use crate::trial;
 use crate::vm::{self, Kernel};
 use crate::workspace::Workspace;
 
@@ -77,6 +78,13 @@ pub(super) const STEPS: &[Step] = &[
         stops: false,
         on_demand: true,
         run: upstream,
+    },
+    Step {
+        name: "trial",
+        what: "netpol on a real cluster: scenarios, new pods, agents killed, a node rebooted, a minute of soak",
+        stops: false,
+        on_demand: true,
+        run: trials,
     },
     Step {
         name: "vm",
@@ -148,6 +156,19 @@ fn upstream(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
         Err(_) => tally.failed += 1,
     }
     outcome
+}
+
+fn trials(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    if !process::is_root() {
+        bail!(
+            "a cluster is made of namespaces and mounts, which needs root: run `sudo -E env PATH=\"$PATH\" cargo xtask test --only trial`"
+        );
+    }
+    let mut trial = trial::program(workspace, "release")?;
+    let ran = count(trial.arg("run").args(trial::QUICK), tally);
+    let mut soak = trial::program(workspace, "release")?;
+    let soaked = count(soak.args(["soak", "--minutes", "1"]), tally);
+    ran.and(soaked)
 }
 
 /// Whether a test of netpol-e2e brings a cluster up: by its name.
