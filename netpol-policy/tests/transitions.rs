@@ -71,6 +71,8 @@ fn trades_sets(before: &Programmed, after: &Programmed) -> bool {
 /// nodes, so it is closed while endpoints switch.
 fn is_blind(before: &Programmed, after: &Programmed, opening: &Opening) -> bool {
     maps::has_node_port(before, opening) != maps::has_node_port(after, opening)
+        // What a Service's own pods are let through by goes before the Service's place does.
+        || maps::is_of_service(before, opening) != maps::is_of_service(after, opening)
 }
 
 /// The openings but those to an address that is a node's before and not after, or the other way

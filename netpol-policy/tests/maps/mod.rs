@@ -191,6 +191,15 @@ pub fn has_node_port(maps: &Programmed, opening: &Opening) -> bool {
         .is_some_and(|port| maps.services.contains_key(&key(port)))
 }
 
+/// Whether the opening is addressed to a Service.
+pub fn is_of_service(maps: &Programmed, opening: &Opening) -> bool {
+    let address = mapped(opening.remote);
+    let key = |port| ServiceKey::new(address.words, opening.protocol, port);
+    opening
+        .port
+        .is_some_and(|port| maps.services.contains_key(&key(port)))
+}
+
 /// Whether the opening's remote address is a node's.
 pub fn is_node(maps: &Programmed, opening: &Opening) -> bool {
     maps.node.contains_key(&mapped(opening.remote))

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
 
@@ -293,6 +294,8 @@ fn objects_decode_as_the_api_s_types_unless_spoiled_to_be_unreadable() {
                 "Pod" => decodes::<Pod>(object),
                 "Node" => decodes::<Node>(object),
                 "Namespace" => decodes::<Namespace>(object),
+                "Service" => decodes::<Service>(object),
+                "EndpointSlice" => decodes::<EndpointSlice>(object),
                 _ => decodes::<NetworkPolicy>(object),
             };
             let unreadable = spoiled_by(object).is_some_and(|kind| kind.starts_with("Unreadable"));
