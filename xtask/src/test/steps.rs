@@ -62,7 +62,7 @@ pub(super) const STEPS: &[Step] = &[
         name: "e2e",
         what: "real programs and packets on this machine's kernel",
         stops: false,
-        on_demand: false,
+        on_demand: true,
         run: end_to_end,
     },
     Step {
@@ -90,7 +90,7 @@ pub(super) const STEPS: &[Step] = &[
         name: "vm",
         what: "packet tests on Linux 5.10, in a virtual machine",
         stops: false,
-        on_demand: false,
+        on_demand: true,
         run: oldest_kernel,
     },
 ];
