@@ -23,8 +23,12 @@ use super::{
     sweep::building,
 };
 
-/// How long an agent may take to enforce what is on disk, and to end when told to.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long an agent may take to enforce what is on disk, or to say why not; nothing is lost when
+/// it takes less. The kernel's verifier works through every program first, on a processor that
+/// others may keep busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long an agent may take to end when told to: what the kubelet gives a pod.
+const GRACE: Duration = Duration::from_secs(30);
 /// How often a wait looks whether the agent still runs.
 const SLICE: Duration = Duration::from_millis(500);
 /// How much of its log is shown when something fails.
@@ -175,7 +179,7 @@ impl Agent {
         };
         let pid = Pid::from_raw(child.id().cast_signed());
         kill(pid, Signal::SIGTERM).doing(|| format!("end agent {pid}"))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + GRACE;
         while Instant::now() < deadline {
             if let Some(status) = self.ended()? {
                 self.child = None;
