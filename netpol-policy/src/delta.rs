@@ -16,27 +16,31 @@
 //!   `n`; an `a` that ends is given such entries there (classes that merge);
 //! - *through* a number made for the pair, which is `a` to the former sets and `n` to the latter.
 //!
-//! Services' addresses and refused sources are places as addresses are. What a port of every node
+//! Services' addresses are places as addresses are; the sources that destinations refuse go a way of
+//! their own (`refusals`). What a port of every node
 //! was, or will be, before and after a Service has it, is many things, one for each node: such a
 //! place is denied between steps 2 and 4 where endpoints switch, and changes in one operation where
 //! none does.
 //!
 //! Where one endpoint switches to a set that another leaves, and the two want different verdicts on
 //! an address that moves at the same time, the set denies it between steps 2 and 4: closed before
-//! open. No single change of the cluster leads there, only several at once.
+//! open. The same holds of a set that an endpoint keeps while it switches to other refusals: an
+//! address that the set begins to allow may be one that these refuse.
 //!
 //! To an endpoint that does not switch, an address is of the old class until it moves, and of the
 //! new one from then on. A reviewer should watch that no step writes an entry that a packet could already
 //! meet with another meaning; `tests/transitions.rs` judges packets after every operation.
 
 mod places;
+mod refusals;
 mod verdicts;
+mod ways;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use netpol_common::{
     endpoint::Endpoint,
-    identity::{self, ANY_POD, NOWHERE, POD, SERVICE},
+    identity::{ANY_POD, NOWHERE},
     maps::NumberKind,
     policy::{Grant, PolicyKey},
     service::ServiceKey,
@@ -49,11 +53,14 @@ use crate::{
     tables::Tables,
 };
 use places::Move;
+use refusals::Refusals;
 use verdicts::{SetsInForce, effective};
+use ways::Way;
 
 /// Plans the delta; afterwards the tables hold as programmed what the delta leaves.
 pub(crate) fn plan(tables: &mut Tables, compiler: &mut Compiler, generation: &mut u32) -> Delta {
     let sets = SetsInForce::of(&tables.endpoints);
+    let refusals = Refusals::of(tables);
     let moves = places::moves(tables);
     let mut planner = Planner {
         tables,
@@ -64,6 +71,7 @@ pub(crate) fn plan(tables: &mut Tables, compiler: &mut Compiler, generation: &mu
         switch_bridges: BTreeSet::new(),
         move_bridges: BTreeSet::new(),
         temporary: Vec::new(),
+        refusals,
     };
     planner.run(&moves);
     *generation = planner.generation;
@@ -84,21 +92,14 @@ struct Planner<'a> {
     move_bridges: BTreeSet<PolicyKey>,
     /// Identity numbers that only the way needs.
     temporary: Vec<u32>,
-}
-
-/// Which way the addresses of a pair of identities go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Early,
-    Late,
-    Through(u32),
+    refusals: Refusals,
 }
 
 impl Planner<'_> {
     fn run(&mut self, moves: &[Move]) {
         let seen = moves.iter().filter(|m| !m.blind);
         let pairs: BTreeSet<(u32, u32)> = seen.map(|m| (m.from, m.to)).collect();
-        let mut rejudging = self.rejudging(&pairs);
+        let mut rejudging = self.rejudging(&(&pairs | &self.source_pairs()));
         if moves.iter().any(|m| m.blind) || self.node_ports_move() {
             rejudging.extend(self.sets.lasting.keys());
         }
@@ -109,6 +110,7 @@ impl Planner<'_> {
                 .remember_generation(self.generation + 2);
         }
         self.add_referents();
+        self.refuse_first();
         let ways = self.ways(&pairs);
         self.move_first(moves, &ways, !switching.is_empty());
         self.switch(&switching);
@@ -116,6 +118,7 @@ impl Planner<'_> {
         self.move_second(moves, &ways);
         let bridges = std::mem::take(&mut self.move_bridges);
         self.take_back(bridges);
+        self.refuse_last();
         self.rejudge(&rejudging);
         self.remove(moves);
         self.settle();
@@ -137,7 +140,7 @@ impl Planner<'_> {
                 self.put(Entry::Port(d.key, verdict));
             }
         }
-        for d in self.tables.policy.differences() {
+        for d in self.policy_differences() {
             // Endpoints that leave a set have to leave before its entries change.
             if d.programmed.is_none() || !self.sets.leaving.contains_key(&d.key.set) {
                 self.settle_entry(&d);
@@ -148,156 +151,6 @@ impl Planner<'_> {
                 self.put(Entry::Node(d.key, one));
             }
         }
-    }
-
-    /// Finds each pair's way, and builds what it needs.
-    fn ways(&mut self, pairs: &BTreeSet<(u32, u32)>) -> HashMap<(u32, u32), Way> {
-        let mut ways = HashMap::new();
-        // An identity that is new can be given verdicts before any address has it, and one that
-        // ends can be given those of the only identity that its addresses go to.
-        let mut stands_for: BTreeMap<u32, u32> = BTreeMap::new();
-        let mut destinations: BTreeMap<u32, usize> = BTreeMap::new();
-        for (from, _) in pairs {
-            *destinations.entry(*from).or_default() += 1;
-        }
-        for &(from, to) in pairs {
-            let fresh = self.is_fresh(to);
-            let as_before = if fresh {
-                *stands_for.entry(to).or_insert(from)
-            } else {
-                to
-            };
-            let leads = self.leads_to_one(from, &destinations);
-            let traded = self.is_traded(from, to);
-            // A Service's entry has no ports: what an address is granted cannot stand there.
-            let mixed = (from ^ to) & SERVICE != 0;
-            let as_before = if mixed { to } else { as_before };
-            let leads = leads && !mixed;
-            let way = if !traded && self.leaving_agree(from, as_before) {
-                Way::Early
-            } else if !traded && (leads || self.arriving_agree(from, to)) {
-                Way::Late
-            } else {
-                Way::Through(self.temporary_identity(from, to))
-            };
-            ways.insert((from, to), way);
-        }
-        for (&(from, to), way) in &ways {
-            let SetsInForce {
-                leaving,
-                arriving,
-                staying,
-                ..
-            } = self.sets.clone();
-            match *way {
-                Way::Early if self.is_fresh(to) && (from ^ to) & SERVICE == 0 => {
-                    let keys = self.bridge(&leaving, from, to);
-                    self.switch_bridges.extend(keys);
-                }
-                Way::Late
-                    if self.leads_to_one(from, &destinations) && (from ^ to) & SERVICE == 0 =>
-                {
-                    let keys = self.bridge_to(&arriving, to, from);
-                    self.move_bridges.extend(keys);
-                }
-                Way::Early | Way::Late => {}
-                Way::Through(id) => {
-                    let mut keys = self.bridge(&leaving, from, id);
-                    keys.extend(self.bridge(&staying, from, id));
-                    keys.extend(self.bridge_to(&arriving, to, id));
-                    for (set, flags) in self.traded_over(from, to) {
-                        keys.extend(self.bridge_entry(set, flags, id, Grant::default()));
-                    }
-                    self.move_bridges.extend(keys);
-                }
-            }
-        }
-        ways
-    }
-
-    /// Sets that some endpoint leaves and another switches to, and of which these want different
-    /// verdicts on the pair's addresses.
-    fn traded_over(&self, from: u32, to: u32) -> Vec<(u32, u32)> {
-        let (now, end) = (
-            self.tables.policy.programmed(),
-            self.tables.policy.desired(),
-        );
-        let both = self.sets.leaving.iter();
-        both.filter(|(set, _)| self.sets.arriving.contains_key(set))
-            .map(|(set, flags)| (*set, *flags))
-            .filter(|(set, flags)| {
-                effective(now, *set, *flags, from) != effective(end, *set, *flags, to)
-            })
-            .collect()
-    }
-
-    fn is_traded(&self, from: u32, to: u32) -> bool {
-        !self.traded_over(from, to).is_empty()
-    }
-
-    fn is_fresh(&self, id: u32) -> bool {
-        let numbers = &self.compiler.numbers;
-        let number = identity::number(id);
-        number != 0 && numbers.is_fresh(NumberKind::Identity, number)
-    }
-
-    fn temporary_identity(&mut self, from: u32, to: u32) -> u32 {
-        let number = self.compiler.numbers.temporary(NumberKind::Identity);
-        self.temporary.push(number);
-        number | (to & POD) | (from & to & SERVICE)
-    }
-
-    /// Whether the sets that endpoints leave judge two identities alike, as they are now.
-    fn leaving_agree(&self, a: u32, b: u32) -> bool {
-        let policy = self.tables.policy.programmed();
-        agree(policy, &self.sets.leaving, a, b)
-    }
-
-    /// Whether the sets that endpoints switch to judge `from`, as they are when that happens, as
-    /// they judge `to` in the end. A set that lasts keeps its entry for an identity that ends.
-    fn arriving_agree(&self, from: u32, to: u32) -> bool {
-        let (now, end) = (
-            self.tables.policy.programmed(),
-            self.tables.policy.desired(),
-        );
-        let ends = !self.compiler.is_current(from);
-        self.sets.arriving.iter().all(|(set, flags)| {
-            let keeps = ends && self.sets.lasting.contains_key(set);
-            let then = if keeps { now } else { end };
-            effective(then, *set, *flags, from) == effective(end, *set, *flags, to)
-        })
-    }
-
-    /// Whether an identity ends, and all its addresses go to the same one.
-    fn leads_to_one(&self, from: u32, destinations: &BTreeMap<u32, usize>) -> bool {
-        !self.compiler.is_current(from) && destinations.get(&from) == Some(&1)
-    }
-
-    /// Makes sets judge `id` as they judge `like` now; gives the entries that took.
-    fn bridge(&mut self, sets: &BTreeMap<u32, u32>, like: u32, id: u32) -> Vec<PolicyKey> {
-        let entry = |(set, flags): (&u32, &u32)| {
-            let wanted = effective(self.tables.policy.programmed(), *set, *flags, like);
-            self.bridge_entry(*set, *flags, id, wanted)
-        };
-        sets.iter().filter_map(entry).collect()
-    }
-
-    /// Makes sets judge `id` as they will judge `like` in the end; gives the entries that took.
-    fn bridge_to(&mut self, sets: &BTreeMap<u32, u32>, like: u32, id: u32) -> Vec<PolicyKey> {
-        let entry = |(set, flags): (&u32, &u32)| {
-            let wanted = effective(self.tables.policy.desired(), *set, *flags, like);
-            self.bridge_entry(*set, *flags, id, wanted)
-        };
-        sets.iter().filter_map(entry).collect()
-    }
-
-    fn bridge_entry(&mut self, set: u32, flags: u32, id: u32, wanted: Grant) -> Option<PolicyKey> {
-        if effective(self.tables.policy.programmed(), set, flags, id) == wanted {
-            return None;
-        }
-        let key = PolicyKey { set, identity: id };
-        self.put(Entry::Policy(key, wanted));
-        Some(key)
     }
 
     /// Step 2.
@@ -344,11 +197,18 @@ impl Planner<'_> {
     fn mend_entries(&mut self) {
         let bridges = std::mem::take(&mut self.switch_bridges);
         self.take_back(bridges);
-        for d in self.tables.policy.differences() {
+        for d in self.policy_differences() {
             if !self.move_bridges.contains(&d.key) {
                 self.settle_entry(&d);
             }
         }
+    }
+
+    /// The entries that change, but those of refusals.
+    fn policy_differences(&self) -> Vec<Difference<PolicyKey, Grant>> {
+        let mut differences = self.tables.policy.differences();
+        differences.retain(|d| !self.refusals.have(&d.key));
+        differences
     }
 
     /// Writes an entry of the end. An entry that is there with another value, or that an identity
@@ -554,10 +414,4 @@ impl Planner<'_> {
         }
         self.operations.push(Operation::Delete(key));
     }
-}
-
-fn agree(policy: &HashMap<PolicyKey, Grant>, sets: &BTreeMap<u32, u32>, a: u32, b: u32) -> bool {
-    sets.iter().all(|(set, flags)| {
-        effective(policy, *set, *flags, a) == effective(policy, *set, *flags, b)
-    })
 }

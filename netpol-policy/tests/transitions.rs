@@ -23,9 +23,11 @@ use std::collections::BTreeSet;
 use cases::cases;
 use generate::{History, history, probes};
 use maps::Opening;
+use netpol_common::{Direction, protocol};
 use netpol_policy::{Operation, Programmed};
 use node::{Node, openings};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 /// The ends of the probes worth asking: those before and after the changes.
 fn asked(history: &History, seed: u64) -> Vec<Opening> {
@@ -67,12 +69,39 @@ fn trades_sets(before: &Programmed, after: &Programmed) -> bool {
     !sets(before, after).is_disjoint(&sets(after, before))
 }
 
-/// Whether a port of every node comes or goes: without its entry it is as many things as there are
-/// nodes, so it is closed while endpoints switch.
-fn is_blind(before: &Programmed, after: &Programmed, opening: &Opening) -> bool {
-    maps::has_node_port(before, opening) != maps::has_node_port(after, opening)
-        // What a Service's own pods are let through by goes before the Service's place does.
-        || maps::is_of_service(before, opening) != maps::is_of_service(after, opening)
+/// Whether some endpoint keeps its policy set and switches to other refusals.
+fn trades_refusals(before: &Programmed, after: &Programmed) -> bool {
+    let pairs = before.endpoints.iter();
+    let mut pairs = pairs.filter_map(|(i, e)| Some((e, after.endpoints.get(i)?)));
+    pairs.any(|(a, b)| maps::refusals(a) != maps::refusals(b))
+}
+
+/// What changes beside the policies on the way from one state to another: there an opening may be
+/// closed for a moment.
+struct Upheaval {
+    trade: bool,
+    refusals: bool,
+}
+
+impl Upheaval {
+    fn between(before: &Programmed, after: &Programmed) -> Self {
+        Self {
+            trade: trades_sets(before, after),
+            refusals: trades_refusals(before, after),
+        }
+    }
+
+    fn may_close(&self, before: &Programmed, after: &Programmed, opening: &Opening) -> bool {
+        let id = |maps: &Programmed| maps::remote_identity(maps, opening);
+        let changes =
+            |of: fn(&Programmed, &Opening) -> bool| of(before, opening) != of(after, opening);
+        self.trade
+            || self.refusals && id(before) != id(after)
+            // Without its entry a port of every node is as many things as there are nodes.
+            || changes(maps::has_node_port)
+            // What a Service's own pods are let through by goes before the Service's place does.
+            || changes(maps::is_of_own_service)
+    }
 }
 
 /// The openings but those to an address that is a node's before and not after, or the other way
@@ -90,7 +119,7 @@ fn old_or_new(node: &mut Node, asked: &[Opening]) -> Result<(), TestCaseError> {
     let mut maps = node.maps.clone();
     let first = maps.clone();
     let delta = node.commit();
-    let trade = trades_sets(&maps, &node.maps);
+    let upheaval = Upheaval::between(&maps, &node.maps);
     let asked = at_lasting_nodes(&maps, &node.maps, asked.to_vec());
     let asked = &lasting(&maps, &node.maps, asked);
     let before = verdicts(&maps, asked);
@@ -104,8 +133,7 @@ fn old_or_new(node: &mut Node, asked: &[Opening]) -> Result<(), TestCaseError> {
             let now = maps::judge(&maps, opening);
             let right = now == after[place]
                 || now == before[place]
-                // Closed before open, where endpoints trade sets.
-                || (now == Some(false) && (trade || is_blind(&first, &node.maps, opening)));
+                || (now == Some(false) && upheaval.may_close(&first, &node.maps, opening));
             prop_assert!(
                 right,
                 "after operation {step} of {:#?}: {opening:?} is {now:?}, was {:?}, will be {:?}",
@@ -181,7 +209,7 @@ proptest! {
         let asked = lasting(&maps, &node.maps, asked);
         let first = maps.clone();
         let before = verdicts(&maps, &asked);
-        let mut trade = trades_sets(&maps, &node.maps);
+        let upheaval = Upheaval::between(&maps, &node.maps);
         let after = verdicts(&node.maps, &asked);
         prop_assume!(!delta.operations.is_empty());
         for operation in &delta.operations[..at.index(delta.operations.len())] {
@@ -194,20 +222,88 @@ proptest! {
             new.set(object);
         }
         let recovery = new.commit();
-        trade |= trades_sets(&maps, &new.maps);
+        let half_way = maps.clone();
+        let recovering = Upheaval::between(&half_way, &new.maps);
         for operation in &recovery.operations {
             maps.apply(operation);
             for (place, opening) in asked.iter().enumerate() {
                 let now = maps::judge(&maps, opening);
                 let right = now == before[place] || now == after[place];
-                let blind = is_blind(&first, &node.maps, opening);
-                // A new agent does not know which Services the former one was half way with.
-                let service = maps::is_of_service(&first, opening)
-                    || maps::is_of_service(&node.maps, opening);
-                let closed = now == Some(false) && (trade || blind || service);
-                prop_assert!(right || closed, "{opening:?}");
+                let closed = now == Some(false)
+                    && (upheaval.may_close(&first, &node.maps, opening)
+                        || recovering.may_close(&half_way, &node.maps, opening));
+                prop_assert!(
+                    right || closed,
+                    "{opening:?} is {now:?}, was {:?}, will be {:?}",
+                    before[place],
+                    after[place],
+                );
             }
         }
         prop_assert_eq!(maps::canonical(&maps), maps::canonical(&node.maps));
     }
+}
+
+/// What `asked` lets pass in the middle of a delta that neither its beginning nor its end lets pass.
+fn opened_on_the_way(node: &mut Node, asked: &Opening) -> Vec<usize> {
+    let mut maps = node.maps.clone();
+    let before = maps::judge(&maps, asked);
+    let delta = node.commit();
+    let after = maps::judge(&node.maps, asked);
+    assert_eq!((before, after), (Some(false), Some(false)));
+    let mut opened = Vec::new();
+    for (step, operation) in delta.operations.iter().enumerate() {
+        maps.apply(operation);
+        if maps::judge(&maps, asked) == Some(true) {
+            opened.push(step);
+        }
+    }
+    opened
+}
+
+/// The first sender that a backend refuses brings the refusals with it: its address must not be
+/// what the backend's policies allow before they are in force.
+#[test]
+fn the_first_sender_that_a_backend_refuses_is_refused_from_the_start() {
+    let pod = |name: &str, address: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"namespace": "shop", "name": name, "labels": {"app": name}},
+            "spec": {"nodeName": "node-a"}, "status": {"phase": "Running", "podIP": address}})
+    };
+    let policy = |name: &str, spec: Value| {
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"namespace": "shop", "name": name}, "spec": spec})
+    };
+    let before = [
+        pod("db", "10.0.0.1"),
+        pod("web", "10.0.0.2"),
+        policy(
+            "from-shop",
+            json!({"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"from": [{"podSelector": {}}]}]}),
+        ),
+        policy(
+            "nowhere",
+            json!({"podSelector": {"matchLabels": {"app": "job"}}, "policyTypes": ["Egress"]}),
+        ),
+        json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"namespace": "shop", "name": "db"},
+            "spec": {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"], "selector": {"app": "db"},
+                "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]}}),
+    ];
+    let mut node = Node::with(&before);
+    let job = Opening {
+        direction: Direction::Ingress,
+        local: "10.0.0.1".parse().unwrap(),
+        remote: "10.0.0.3".parse().unwrap(),
+        protocol: protocol::TCP,
+        port: Some(8080),
+    };
+    let web = Opening {
+        remote: "10.0.0.2".parse().unwrap(),
+        ..job
+    };
+    assert_eq!(maps::judge(&node.maps, &web), Some(true));
+    node.set(&pod("job", "10.0.0.3"));
+    assert_eq!(opened_on_the_way(&mut node, &job), Vec::<usize>::new());
+    assert_eq!(maps::judge(&node.maps, &web), Some(true));
 }

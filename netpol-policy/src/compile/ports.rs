@@ -40,9 +40,8 @@ impl PortTables {
         }
         let digest = digest_of(&(NumberKind::PortTable as u32, &content));
         let number = numbers.acquire(NumberKind::PortTable, digest);
-        let mut levels = 0;
+        let levels = levels_of(&content);
         for (word, rule) in &content {
-            levels |= level_bit(*word);
             let key = PortKey {
                 table: number,
                 port: *word,
@@ -63,6 +62,11 @@ impl PortTables {
         self.by_number.insert(number, content.clone());
         self.tables.insert(content, table);
         grant
+    }
+
+    /// What the table of a number says, while it is in use.
+    pub(crate) fn content(&self, number: u32) -> Option<&Content> {
+        self.by_number.get(&number)
     }
 
     /// The grant is no longer in use.
@@ -97,6 +101,13 @@ impl PortTable {
             levels: self.levels,
         }
     }
+}
+
+/// [`Grant::levels`] of a table.
+pub(crate) fn levels_of(content: &Content) -> u32 {
+    content
+        .keys()
+        .fold(0, |levels, word| levels | level_bit(*word))
 }
 
 /// The bit of [`Grant::levels`] for the level of a port key.

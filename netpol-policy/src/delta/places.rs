@@ -1,4 +1,4 @@
-//! Places that carry an identity: addresses and prefixes, Services' addresses and ports, and sources.
+//! Places that carry an identity: addresses and prefixes, Services' addresses and ports.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -24,7 +24,6 @@ pub(super) enum Place {
     Prefix4(Prefix4),
     Prefix6(Prefix6),
     Service(ServiceKey),
-    Source(Address6),
 }
 
 impl Place {
@@ -35,7 +34,6 @@ impl Place {
             Self::Prefix4(key) => Entry::CidrV4(key, id),
             Self::Prefix6(key) => Entry::CidrV6(key, id),
             Self::Service(key) => Entry::Service(key, id),
-            Self::Source(key) => Entry::Source(key, id),
         }
     }
 
@@ -46,7 +44,6 @@ impl Place {
             Self::Prefix4(key) => Key::CidrV4(key),
             Self::Prefix6(key) => Key::CidrV6(key),
             Self::Service(key) => Key::Service(key),
-            Self::Source(key) => Key::Source(key),
         }
     }
 }
@@ -73,17 +70,6 @@ pub(super) struct Move {
 /// new prefix covers one that is still to come.
 pub(super) fn moves(tables: &Tables) -> Vec<Move> {
     let mut found = services(tables);
-    for d in tables.sources.differences() {
-        found.push(Move {
-            place: Place::Source(d.key),
-            from: d.programmed.unwrap_or(ANYONE),
-            to: d.desired.unwrap_or(ANYONE),
-            comes: d.programmed.is_none(),
-            goes: d.desired.is_none(),
-            goes_at_once: d.desired.is_none(),
-            blind: false,
-        });
-    }
     let (before, after) = (tables.cidrs_v4.programmed(), tables.cidrs_v4.desired());
     let trie = Tries::new(before, after, |p| p.length, Cut::cut);
     let settled = tables.cidrs_v4.differences().is_empty();

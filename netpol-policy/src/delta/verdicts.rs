@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use netpol_common::{
-    endpoint::{Endpoint, flags},
+    endpoint::{Endpoint, EndpointDirection, flags},
     identity::{ANY_POD, ANYONE, POD, SERVICE},
     policy::{Grant, PolicyKey},
 };
@@ -24,6 +24,11 @@ pub(super) struct SetsInForce {
     pub(super) lasting: BTreeMap<u32, u32>,
     /// Asked in the end.
     pub(super) end: BTreeMap<u32, u32>,
+    /// Those that do not let addresses move while endpoints switch: one endpoint leaves the set and
+    /// another switches to it, or an endpoint keeps it while what decides beside it changes.
+    pub(super) contested: BTreeMap<u32, u32>,
+    /// Those that an endpoint keeps while it switches to other Services of its own.
+    pub(super) beside_own: BTreeMap<u32, u32>,
 }
 
 impl SetsInForce {
@@ -52,14 +57,44 @@ impl SetsInForce {
             .filter(|(set, _)| !leaving.contains_key(set) && !arriving.contains_key(set))
             .map(|(set, flags)| (*set, *flags))
             .collect();
+        let traded = leaving.iter().filter(|(set, _)| arriving.contains_key(set));
+        let contested = traded.map(|(set, flags)| (*set, *flags));
+        let refusals = |side: &EndpointDirection| {
+            let counts = side.flags & (flags::DENIES | flags::EVERY_BACKEND);
+            let refuses = side.flags & flags::DENIES != 0;
+            (counts, refuses.then_some(side.second_set))
+        };
+        let own = |side: &EndpointDirection| {
+            let has = side.flags & flags::OWN_SERVICES != 0;
+            has.then_some(side.second_set)
+        };
+        let contested = contested.chain(kept_beside(endpoints, refusals)).collect();
+        let beside_own = kept_beside(endpoints, own).collect();
         Self {
             leaving,
             arriving,
             staying,
             lasting,
             end,
+            contested,
+            beside_own,
         }
     }
+}
+
+/// The sets that an endpoint keeps in a direction where something beside them changes.
+fn kept_beside<T: PartialEq>(
+    endpoints: &Table<u32, Endpoint>,
+    beside: impl Fn(&EndpointDirection) -> T,
+) -> impl Iterator<Item = (u32, u32)> {
+    let (now, end) = (endpoints.programmed(), endpoints.desired());
+    let lasting = now
+        .iter()
+        .filter_map(|(ifindex, before)| Some((before, end.get(ifindex)?)));
+    let sides = lasting.flat_map(|(a, b)| [(a.ingress, b.ingress), (a.egress, b.egress)]);
+    sides
+        .filter(move |(a, b)| a.set == b.set && beside(a) != beside(b))
+        .filter_map(|(_, b)| of_policies(&b))
 }
 
 fn all(endpoints: &HashMap<u32, Endpoint>) -> BTreeMap<u32, u32> {
@@ -69,16 +104,19 @@ fn all(endpoints: &HashMap<u32, Endpoint>) -> BTreeMap<u32, u32> {
 /// The sets that are asked about an endpoint's connections, with the flags that count there.
 pub(super) fn asked(endpoint: &Endpoint) -> impl Iterator<Item = (u32, u32)> + use<> {
     let sides = [endpoint.ingress, endpoint.egress];
-    let first =
-        sides.map(|side| (side.isolated() && side.set != 0).then_some((side.set, side.flags)));
+    let first = sides.map(|side| of_policies(&side));
     let second = sides.map(|side| {
         let has_second = side.flags & (flags::DENIES | flags::OWN_SERVICES) != 0;
         has_second.then_some((side.second_set, 0))
     });
+    first.into_iter().chain(second).flatten()
+}
+
+/// The set of the policies that isolate an endpoint in a direction, with the flags that count there.
+fn of_policies(side: &EndpointDirection) -> Option<(u32, u32)> {
     // What one endpoint has as its flags beside those of the set is no matter of the set's.
     let of_set = flags::ISOLATED | flags::CIDR | flags::ANY_POD | flags::ANYONE;
-    let all = first.into_iter().chain(second).flatten();
-    all.map(move |(set, flags)| (set, flags & of_set))
+    (side.isolated() && side.set != 0).then_some((side.set, side.flags & of_set))
 }
 
 /// What a set grants to an identity: the datapath's look-ups, in its order.

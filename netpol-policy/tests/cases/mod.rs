@@ -13,6 +13,7 @@ pub fn cases(default: u32) -> Config {
             Some(_) => RngSeed::Random,
             None => RngSeed::Fixed(default.into()),
         },
+        max_global_rejects: asked.unwrap_or(default).max(1024),
         failure_persistence: None,
         ..Config::default()
     }

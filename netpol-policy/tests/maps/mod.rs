@@ -191,13 +191,31 @@ pub fn has_node_port(maps: &Programmed, opening: &Opening) -> bool {
         .is_some_and(|port| maps.services.contains_key(&key(port)))
 }
 
-/// Whether the opening is addressed to a Service.
-pub fn is_of_service(maps: &Programmed, opening: &Opening) -> bool {
-    let address = mapped(opening.remote);
-    let key = |port| ServiceKey::new(address.words, opening.protocol, port);
-    opening
-        .port
-        .is_some_and(|port| maps.services.contains_key(&key(port)))
+/// Whether the opening is addressed to a Service that leads back to who opens.
+pub fn is_of_own_service(maps: &Programmed, opening: &Opening) -> bool {
+    let applies = endpoint_at(maps, opening.local).map(|e| e.direction(opening.direction));
+    let Some(applies) = applies.filter(|a| a.flags & flags::OWN_SERVICES != 0) else {
+        return false;
+    };
+    frontend(maps, applies, opening).is_some_and(|identity| {
+        let set = applies.second_set;
+        maps.policy.contains_key(&PolicyKey { set, identity })
+    })
+}
+
+/// What the policy sets of the opening's endpoint know its other end as.
+pub fn remote_identity(maps: &Programmed, opening: &Opening) -> u32 {
+    identity(maps, opening.remote, true)
+}
+
+/// What an endpoint refuses to others by: a number, or none.
+pub fn refusals(endpoint: &Endpoint) -> u32 {
+    let refuses = endpoint.ingress.flags & flags::DENIES != 0;
+    if refuses {
+        endpoint.ingress.second_set
+    } else {
+        0
+    }
 }
 
 /// Whether the opening's remote address is a node's.
