@@ -186,17 +186,7 @@ impl Engine {
         self.audits += 1;
         self.detach_programs().await;
         let wanted = self.wanted_interfaces();
-        for ifindex in wanted.intersection(&self.attached.clone()).copied() {
-            match self.hooks.ensure(ifindex).await {
-                Ok(Done::Nothing) => {}
-                Ok(done) => self.repaired(&format!("interface {ifindex}: {done:?}")),
-                Err(error) => {
-                    tracing::warn!(ifindex, %error, "cannot check programs");
-                    self.attached.remove(&ifindex);
-                    self.dirty = true;
-                }
-            }
-        }
+        self.check_hooks(&wanted).await;
         match self.drifted() {
             Ok(false) => {}
             Ok(true) => {
@@ -205,6 +195,24 @@ impl Engine {
                 self.dirty = true;
             }
             Err(error) => tracing::error!(%error, "cannot audit the maps"),
+        }
+    }
+
+    /// Both programs are on each interface and run first, or it is not counted as attached, and is
+    /// tried again.
+    pub(super) async fn check_hooks(&mut self, interfaces: &BTreeSet<u32>) {
+        let there: Vec<u32> = interfaces.intersection(&self.attached).copied().collect();
+        for ifindex in there {
+            match self.hooks.ensure(ifindex).await {
+                Ok(Done::Nothing) => {}
+                Ok(done) => self.repaired(&format!("interface {ifindex}: {done:?}")),
+                Err(error) => {
+                    tracing::warn!(ifindex, %error, "cannot check programs");
+                    self.attached.remove(&ifindex);
+                    self.dirty = true;
+                    self.retry_at.get_or_insert(Instant::now());
+                }
+            }
         }
     }
 

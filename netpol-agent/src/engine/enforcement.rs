@@ -21,7 +21,6 @@ use super::{
     names::{direction_of, object_name},
     report::unix_seconds,
 };
-use crate::bpf::hook::Done;
 
 mod kernel;
 mod ledger;
@@ -60,7 +59,7 @@ impl Engine {
         let interfaces = selected
             .iter()
             .filter_map(|pod| endpoints.get(*pod)?.ifindex);
-        self.check_hooks(interfaces.collect()).await;
+        self.check_hooks(&interfaces.collect()).await;
         let kernel = match tokio::task::block_in_place(|| self.tables.read()) {
             Ok(kernel) => kernel,
             Err(error) => return Reply::Error(format!("cannot read the maps: {error}")),
@@ -83,21 +82,6 @@ impl Engine {
             problems,
             policies,
         }))
-    }
-
-    /// Both programs are on each interface and run first, or it is not counted as attached.
-    async fn check_hooks(&mut self, interfaces: BTreeSet<u32>) {
-        for ifindex in interfaces.intersection(&self.attached.clone()).copied() {
-            match self.hooks.ensure(ifindex).await {
-                Ok(Done::Nothing) => {}
-                Ok(done) => self.repaired(&format!("interface {ifindex}: {done:?}")),
-                Err(error) => {
-                    tracing::warn!(ifindex, %error, "cannot check programs");
-                    self.attached.remove(&ifindex);
-                    self.retry_at.get_or_insert(Instant::now());
-                }
-            }
-        }
     }
 
     fn policy_enforcement(
