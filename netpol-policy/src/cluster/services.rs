@@ -132,8 +132,9 @@ impl Services {
         self.by_address.range(range).map(|(address, _)| *address)
     }
 
-    /// The Services of a namespace whose selector matches a pod.
-    pub(crate) fn selecting(
+    /// The Services of a namespace that may lead to a pod of it, whether a slice says so yet or not:
+    /// their selector matches it, or they have none and slices may be written for any pod.
+    pub(crate) fn may_lead_to(
         &self,
         namespace: &str,
         labels: &Labels,
@@ -142,7 +143,7 @@ impl Services {
         let services = self.services.range(first..);
         let services = services.take_while(move |(key, _)| key.namespace == namespace);
         services
-            .filter(|(_, service)| service.selects(labels))
+            .filter(|(_, service)| service.selector.is_empty() || service.selects(labels))
             .map(|(_, service)| service)
     }
 }

@@ -239,7 +239,8 @@ fn give_up(source: SourceIndex, (_, grant): &(PolicyKey, Grant), shared: &mut Sh
 /// The ports of a pod that Services with an address of their own lead to, or will.
 fn ports_of(pod: &Pod, cluster: &Cluster) -> BTreeSet<PodPort> {
     let mut ports = BTreeSet::new();
-    for service in cluster.services.selecting(&pod.key.namespace, &pod.labels) {
+    let services = &cluster.services;
+    for service in services.may_lead_to(&pod.key.namespace, &pod.labels) {
         if service.cluster_ips.is_empty() {
             continue;
         }

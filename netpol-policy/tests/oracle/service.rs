@@ -248,7 +248,12 @@ impl Oracle {
 
     fn is_backend_port(&self, pod: &Pod, probe: &Probe) -> bool {
         let Some(port) = probe.port else { return false };
-        let by_selector = self.services.iter().any(|service| {
+        // By its selector; without one, whoever writes its slices may name any pod of its namespace.
+        let may_lead_to = |service: &Service| {
+            service.selects(pod)
+                || service.selector.is_empty() && service.namespace == pod.namespace
+        };
+        let by_service = self.services.iter().any(|service| {
             let is_target = |p: &ServicePort| {
                 p.protocol == probe.protocol
                     && match &p.target {
@@ -261,7 +266,7 @@ impl Oracle {
                     }
             };
             !service.cluster_ips.is_empty()
-                && service.selects(pod)
+                && may_lead_to(service)
                 && service.ports.iter().any(is_target)
         });
         // By a slice: of a Service that has an address, or is not known.
@@ -279,7 +284,7 @@ impl Oracle {
                 && service.is_none_or(|service| !service.cluster_ips.is_empty())
                 && slice.ports.iter().any(at)
         });
-        by_selector || by_slice
+        by_service || by_slice
     }
 
     fn backends(

@@ -130,7 +130,7 @@ fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
     }
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut test = integration(workspace, threads.min(MOST_E2E_THREADS), |target| {
-        !needs_cluster(target) && !OPEN.contains(&target)
+        !needs_cluster(target)
     })?;
     count(&mut test, tally)
 }
@@ -170,10 +170,6 @@ fn trials(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
     let soaked = count(soak.args(["soak", "--minutes", "1"]), tally);
     ran.and(soaked)
 }
-
-/// Tests that do not pass yet, and are run by hand until they do: Services through a real DNAT, whose slices
-/// the node reads before the agent, where no selector tells of the backend.
-const OPEN: &[&str] = &["services"];
 
 /// Whether a test of netpol-e2e brings a cluster up: by its name.
 fn needs_cluster(target: &str) -> bool {
