@@ -81,6 +81,25 @@ pub(crate) fn static_program(
     path_of(&built, name).map(Path::to_owned)
 }
 
+/// Everything that is built for this machine. Where cargo is given the same packages it gives dependencies the same
+/// features, and builds each of them once.
+pub(crate) const EVERYTHING: [&str; 3] = ["--workspace", "--exclude", "netpol-ebpf"];
+
+/// A program of netpol-e2e.
+pub(crate) fn test_program(
+    workspace: &Workspace,
+    profile: &str,
+    name: &str,
+) -> anyhow::Result<PathBuf> {
+    let arguments = [
+        &["build", "--profile", profile, "--bin", name][..],
+        &EVERYTHING,
+    ]
+    .concat();
+    let built = executables(workspace, &arguments)?;
+    path_of(&built, name).map(Path::to_owned)
+}
+
 /// An executable that cargo made: a program or a test.
 pub(crate) struct Executable {
     name: String,

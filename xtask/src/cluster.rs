@@ -142,11 +142,7 @@ pub(crate) fn prepare(workspace: &Workspace) -> anyhow::Result<Kubernetes> {
 
 /// The cluster program, told where Kubernetes is.
 fn program(workspace: &Workspace) -> anyhow::Result<Command> {
-    let built = build::executables(
-        workspace,
-        &["build", "--release", "-p", "netpol-e2e", "--bin", "cluster"],
-    )?;
-    let mut command = Command::new(build::path_of(&built, "cluster")?);
+    let mut command = Command::new(build::test_program(workspace, "release", "cluster")?);
     command.env(ENV_BUILT, Kubernetes::read(workspace)?.bin);
     Ok(command)
 }

@@ -40,11 +40,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode
     setup::ensure(workspace, setup::BUILD)?;
     setup::ensure(workspace, &[Part::Network])?;
     let programs = Programs::build(workspace)?;
-    let built = build::executables(
-        workspace,
-        &["build", "--release", "-p", "netpol-e2e", "--bin", "demo"],
-    )?;
-    let mut demo = Command::new(build::path_of(&built, "demo")?);
+    let mut demo = Command::new(build::test_program(workspace, "release", "demo")?);
     programs.tell(&mut demo);
     demo.args(&args.name);
     if args.keep {

@@ -91,18 +91,7 @@ pub(crate) fn upstream(workspace: &Workspace) -> anyhow::Result<Command> {
     let kubernetes = cluster::prepare(workspace)?;
     let suite = kubernetes.suite(workspace)?;
     let programs = Programs::build(workspace)?;
-    let built = build::executables(
-        workspace,
-        &[
-            "build",
-            "--release",
-            "-p",
-            "netpol-e2e",
-            "--bin",
-            "upstream",
-        ],
-    )?;
-    let mut command = Command::new(build::path_of(&built, "upstream")?);
+    let mut command = Command::new(build::test_program(workspace, "release", "upstream")?);
     command
         .arg("--suite")
         .arg(suite)

@@ -23,9 +23,9 @@ Examples:
   cargo xtask test                everything (CI calls this)
   cargo xtask test --list         the steps
   cargo xtask test --only lint    one step; may be given more than once
-  cargo xtask test --only cluster the tests on a real Kubernetes cluster, which CI does not run yet";
+  cargo xtask test --only cluster the tests on a real Kubernetes cluster";
 
-/// Run all lints and tests: unit, property, documentation, real packets, and Linux 5.10 in a virtual machine.
+/// Run all lints and tests: unit, property, documentation, real packets, a real cluster, and Linux 5.10 in a virtual machine.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -148,17 +148,7 @@ fn become_program(
 pub(crate) fn program(workspace: &Workspace, profile: &str) -> anyhow::Result<Command> {
     let kubernetes = cluster::prepare(workspace)?;
     let programs = Programs::build_as(workspace, profile)?;
-    let arguments = [
-        "build",
-        "--profile",
-        profile,
-        "-p",
-        "netpol-e2e",
-        "--bin",
-        "trial",
-    ];
-    let built = build::executables(workspace, &arguments)?;
-    let mut trial = Command::new(build::path_of(&built, "trial")?);
+    let mut trial = Command::new(build::test_program(workspace, profile, "trial")?);
     programs.tell(&mut trial);
     trial.env(build::ENV_IMAGE, image::of(workspace, &programs)?);
     trial.env(build::ENV_NEWBORN, newborn(workspace, profile)?);

@@ -69,14 +69,14 @@ pub(super) const STEPS: &[Step] = &[
         name: "cluster",
         what: "a real Kubernetes cluster on this machine, one after the other",
         stops: false,
-        on_demand: true,
+        on_demand: false,
         run: clusters,
     },
     Step {
         name: "upstream",
         what: "a dozen of Kubernetes' own tests of NetworkPolicy, on a cluster with netpol",
         stops: false,
-        on_demand: true,
+        on_demand: false,
         run: upstream,
     },
     Step {
@@ -106,20 +106,20 @@ fn set_up(workspace: &Workspace, _: &mut Tally) -> anyhow::Result<()> {
 
 fn build_all(workspace: &Workspace, _: &mut Tally) -> anyhow::Result<()> {
     Programs::build(workspace)?;
-    process::run(process::cargo(workspace).args(["test", "--release", "--no-run"]))?;
-    process::run(process::cargo(workspace).args([
-        "test",
-        "--release",
-        "--no-run",
-        "-p",
-        "netpol-e2e",
-    ]))
+    let mut tests = process::cargo(workspace);
+    tests.args(["test", "--release", "--no-run"]);
+    process::run(tests.args(build::EVERYTHING))
 }
 
 fn unit(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
-    let mut test = process::cargo(workspace);
-    test.args(["test", "--release", "--no-fail-fast"]);
-    count(&mut test, tally)
+    let mut test = tests(workspace);
+    test.args(["--lib", "--bins"]);
+    for target in test_targets(workspace, |package| package != LAB) {
+        test.args(["--test", target]);
+    }
+    let ran = count(&mut test, tally);
+    let documented = count(tests(workspace).arg("--doc"), tally);
+    ran.and(documented)
 }
 
 fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
@@ -128,10 +128,12 @@ fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
             "these tests make network namespaces and load BPF programs, which needs root: run `sudo -E env PATH=\"$PATH\" cargo xtask test --only e2e`"
         );
     }
+    // The CNI plugins are built from Kubernetes' module.
+    let kubernetes = cluster::prepare(workspace)?;
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut test = integration(workspace, threads.min(MOST_E2E_THREADS), |target| {
-        !needs_cluster(target)
-    })?;
+    let threads = threads.min(MOST_E2E_THREADS);
+    let mut test = integration(workspace, threads, |target| !needs_cluster(target))?;
+    test.env(ENV_BUILT, &kubernetes.bin);
     count(&mut test, tally)
 }
 
@@ -176,22 +178,36 @@ fn needs_cluster(target: &str) -> bool {
     target.starts_with("cluster")
 }
 
+/// The package of the tests that need root and a real kernel.
+const LAB: &str = "netpol-e2e";
+
+fn tests(workspace: &Workspace) -> Command {
+    let mut test = process::cargo(workspace);
+    test.args(["test", "--release", "--no-fail-fast"]);
+    test.args(build::EVERYTHING);
+    test
+}
+
+/// The integration tests of some packages. No two packages have one of the same name.
+fn test_targets(workspace: &Workspace, of: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
+    let packages = workspace.metadata.workspace_packages().into_iter();
+    let packages = packages.filter(move |package| of(&package.name));
+    let targets = packages.flat_map(|package| &package.targets);
+    targets
+        .filter(|target| target.is_test())
+        .map(|target| target.name.as_str())
+}
+
 /// `cargo test` of some of netpol-e2e's integration tests.
 fn integration(
     workspace: &Workspace,
     threads: usize,
     is_wanted: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Command> {
-    let packages = &workspace.metadata.packages;
-    let package = packages.iter().find(|package| package.name == "netpol-e2e");
-    let targets = package.map_or(&[][..], |package| &package.targets);
-    let mut test = process::cargo(workspace);
-    test.args(["test", "--release", "--no-fail-fast", "-p", "netpol-e2e"]);
-    for target in targets {
-        if target.is_test() && is_wanted(&target.name) {
-            test.args(["--test", &target.name]);
-        } else if target.is_lib() && is_wanted(&target.name) {
-            test.arg("--lib");
+    let mut test = tests(workspace);
+    for target in test_targets(workspace, |package| package == LAB) {
+        if is_wanted(target) {
+            test.args(["--test", target]);
         }
     }
     // The output of tests that pass tells which of them skipped.

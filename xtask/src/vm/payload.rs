@@ -42,7 +42,8 @@ impl Payload {
     pub(super) fn tests(workspace: &Workspace) -> anyhow::Result<Self> {
         setup::ensure(workspace, setup::BUILD)?;
         let programs = Programs::build(workspace)?;
-        let mut arguments = vec!["test", "--release", "--no-run", "-p", "netpol-e2e"];
+        let mut arguments = vec!["test", "--release", "--no-run"];
+        arguments.extend(build::EVERYTHING);
         for test in TESTS {
             arguments.extend(["--test", test]);
         }
