@@ -28,10 +28,12 @@ Exit codes:
   0  stopped by SIGTERM or SIGINT (what was in force stays in force, but see --installed-by), or cleaned up
   1  failed while running; what was in force stays in force
   2  the command line is wrong
-  3  this machine or these rights do not do (`netpol-agent preflight` tells more), or maps of another layout
+  3  this machine, or the agent's rights on it, do not do (`netpol-agent preflight` tells more), or maps of
+     another layout
   4  another agent runs on the same BPF directory or socket
-  5  the API server is no source: a kubeconfig that does not do, no answer, credentials or rights
-     that are refused, no Node of that name; what was in force stays in force";
+  5  the API server is no source: a kubeconfig that does not do, no answer, credentials that are refused,
+     a right that is missing (those of --installed-by too), no Node of that name; what was in force stays
+     in force";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

@@ -60,7 +60,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match error.downcast_ref::<PreflightError>() {
         Some(PreflightError::Busy { .. }) => 4,
         Some(_) => 3,
-        None if error.is::<uninstall::Forbidden>() => 3,
+        None if error.is::<uninstall::Forbidden>() => 5,
         None => match error.downcast_ref::<LoadError>() {
             Some(LoadError::Layout { .. } | LoadError::OtherNamespace { .. }) => 3,
             _ => match error.downcast_ref::<SourceError>() {

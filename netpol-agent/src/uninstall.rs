@@ -267,3 +267,21 @@ where
         Ok(Err(_)) | Err(_) => Answer::Silent,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitCode;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_right_ends_the_agent_as_those_of_the_watches_do() {
+        let what = "DaemonSet netpol-system/netpol".to_owned();
+        let ours = anyhow::Error::from(Forbidden { verb: "get", what });
+        let reason = "the agent may not list pods".to_owned();
+        let watch = crate::kube::ApiServerError::Refused { reason };
+        let watch = anyhow::Error::from(crate::source::SourceError::from(watch));
+        assert_eq!(crate::exit_code(&ours), ExitCode::from(5));
+        assert_eq!(crate::exit_code(&watch), crate::exit_code(&ours));
+    }
+}

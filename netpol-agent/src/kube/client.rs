@@ -37,20 +37,37 @@ pub(super) async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, String
 }
 
 async fn of_file(path: &Path) -> Result<Config, ApiServerError> {
-    let bad = |error: &dyn std::error::Error| {
-        let mut reason = error.to_string();
-        if let Some(cause) = error.source().map(ToString::to_string)
-            && !reason.contains(&cause)
-        {
-            reason = format!("{reason}: {cause}");
-        }
-        ApiServerError::Kubeconfig {
-            path: path.to_owned(),
-            reason,
-        }
+    let bad = |error: &dyn std::error::Error| ApiServerError::Kubeconfig {
+        path: path.to_owned(),
+        reason: one_line(error),
     };
     let file = Kubeconfig::read_from(path).map_err(|error| bad(&error))?;
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(file, &options).await;
     config.map_err(|error| bad(&error))
+}
+
+/// An error and its cause, each without the excerpt of the file that a YAML error goes on with.
+fn one_line(error: &dyn std::error::Error) -> String {
+    let first = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    let reason = first(error.to_string());
+    match error.source().map(|cause| first(cause.to_string())) {
+        Some(cause) if !reason.contains(&cause) => format!("{reason}: {cause}"),
+        _ => reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_kubeconfig_is_refused_in_one_line_that_says_where() {
+        for broken in ["{clusters: 7}", "clusters: [", "clusters:\n- name: [x"] {
+            let error = Kubeconfig::from_yaml(broken).expect_err("broken");
+            let words = one_line(&error);
+            assert_eq!(words.lines().count(), 1, "{words}");
+            assert!(words.contains("line "), "{words}");
+        }
+    }
 }

@@ -83,8 +83,11 @@ impl Bed {
         machine.run(&[
             "ip", "link", "add", name, "type", "veth", "peer", "name", &peer,
         ])?;
+        // An interface of which both ends are here leads to no pod.
+        machine.run(&["ip", "netns", "add", &peer])?;
+        machine.run(&["ip", "link", "set", &peer, "netns", &peer])?;
+        machine.run(&["ip", "-n", &peer, "link", "set", &peer, "up"])?;
         machine.run(&["ip", "link", "set", name, "up"])?;
-        machine.run(&["ip", "link", "set", &peer, "up"])?;
         machine.run(&["ip", "route", "add", &format!("{address}/32"), "dev", name])?;
         Ok(())
     }
