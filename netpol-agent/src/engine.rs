@@ -5,7 +5,7 @@
 //! findings ---+--> ClusterState --> commit -----+--> hooks    (then: attach, detach)
 //! sandboxes --+                                 +--> local pods, revision (watch channels)
 //! audit ------+
-//! events -----> flows
+//! events -----> flows                           +--> notices (Events of the API server)
 //! questions --> answered after what came before them is in force
 //! ```
 
@@ -24,15 +24,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+mod announcer;
 mod answer;
 mod baseline;
 mod cni;
 mod enforce;
 mod enforcement;
 mod names;
+mod notices;
 mod report;
 mod wait;
 
+pub(crate) use announcer::{Announcer, Notices, queue};
+pub(crate) use notices::Notice;
 pub(crate) use report::unix_seconds;
 
 use crate::{
@@ -49,6 +53,7 @@ use crate::{
 use baseline::Baseline;
 use cni::Sandboxes;
 use enforcement::Ledger;
+use notices::Told;
 
 /// How often the kernel is compared with what should be there.
 const AUDIT: Duration = Duration::from_secs(10);
@@ -93,6 +98,8 @@ pub(crate) struct Parts {
     pub(crate) close_new: bool,
     /// How the CNI plugin's installation stands, when it is installed.
     pub(crate) installation: Option<watch::Receiver<CniInstallation>>,
+    /// Takes notices to the API server, where there is one.
+    pub(crate) announcer: Option<Announcer>,
 }
 
 /// What others watch of the engine.
@@ -134,8 +141,10 @@ pub(crate) struct Engine {
     audits: u64,
     /// How often the audit found something to repair, and when it last did.
     repairs: (u64, Option<Instant>),
-    /// The pods whose policies do not fit.
-    closed: BTreeSet<ObjectKey>,
+    /// What the owners of policies and pods were told.
+    told: Told,
+    /// Takes what they are to be told to the API server, where there is one.
+    announcer: Option<Announcer>,
     generation: u64,
     started: u64,
     flows: FlowLog,
@@ -181,7 +190,8 @@ impl Engine {
             dirty: true,
             audits: 0,
             repairs: (0, None),
-            closed: BTreeSet::new(),
+            told: Told::default(),
+            announcer: parts.announcer,
             generation: 0,
             started: unix_seconds() as u64,
             flows: FlowLog::default(),
@@ -328,12 +338,15 @@ impl Engine {
         match change {
             Change::Set(Object::NetworkPolicy(policy)) => {
                 self.ledger.read(&policy.key, &policy.version);
+                self.told.read(policy);
             }
             Change::Remove(object) if object.kind == Kind::NetworkPolicy => {
                 self.ledger.forget(&object.key);
+                self.told.retain_policies(|policy| *policy != object.key);
             }
             Change::Only { kind, keys } if *kind == Kind::NetworkPolicy => {
                 self.ledger.forget_others(keys);
+                self.told.retain_policies(|policy| keys.contains(policy));
             }
             _ => {}
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! one Reflector a kind: list, watch, try again --words--> Watches: changes, report --> engine
 //!   decode, trim: JSON -> objects one by one
+//! engine --notices--> events: what there is to tell the owners of objects
 //! ```
 //! Until every kind is in sync nothing is put in force. From then on a server that is away changes
 //! nothing: what is in force stands, and a later list changes what differs.
@@ -12,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use kube::Client;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 mod client;
 mod decode;
+mod events;
 mod failure;
 mod reflect;
 mod resources;
@@ -28,7 +31,7 @@ mod trim;
 mod watches;
 
 use crate::{
-    engine::unix_seconds,
+    engine::{Announcer, queue, unix_seconds},
     source::{ReadNow, Update},
 };
 use failure::Failure;
@@ -65,6 +68,7 @@ pub(crate) enum ApiServerError {
 
 /// The watches of an API server.
 pub(crate) struct ApiServer {
+    client: Client,
     watches: Watches,
     words: mpsc::Receiver<Word>,
     reflectors: JoinSet<()>,
@@ -97,6 +101,7 @@ impl ApiServer {
             report: watches.report(),
         };
         let server = Self {
+            client,
             watches,
             words,
             reflectors,
@@ -108,6 +113,13 @@ impl ApiServer {
             synced: false,
         };
         Ok((server, first))
+    }
+
+    /// A task that writes what it is told as Events of objects, and the way to tell it.
+    pub(crate) fn announcer(&self) -> (Announcer, impl Future<Output = ()> + Send + 'static) {
+        let (announcer, notices) = queue();
+        let writing = events::write(self.client.clone(), self.node.clone(), notices);
+        (announcer, writing)
     }
 
     /// The next objects of the first lists; none once every kind is in sync.

@@ -95,6 +95,8 @@ struct Agent {
     debug_log: Option<DebugLog>,
     netlink: JoinHandle<()>,
     installer: Option<(Installer, watch::Sender<CniInstallation>)>,
+    /// Tells the owners of objects; whether it works is nothing to what is enforced.
+    announcing: Option<JoinHandle<()>>,
 }
 
 impl Agent {
@@ -116,6 +118,7 @@ impl Agent {
             tracing::warn!("{note}");
         }
         let (mut source, first) = Source::open(args).await?;
+        let (announcer, announcing) = source.announcer().unzip();
         let clock = Arc::new(loaded.clock);
         let sweeper = Sweeper {
             tables: ConntrackTables::open(&dirs.maps)?,
@@ -142,6 +145,7 @@ impl Agent {
             sandboxes,
             close_new: !args.cni.close_new_interfaces.is_empty(),
             installation: installer.is_some().then_some(installation),
+            announcer,
         })?;
         while let Some(update) = source.complete().await? {
             engine.take_objects(update);
@@ -173,6 +177,7 @@ impl Agent {
             debug_log: loaded.debug_log,
             netlink: connection,
             installer: installer.map(|installer| (installer, installed)),
+            announcing: announcing.map(tokio::spawn),
         })
     }
 
@@ -224,6 +229,7 @@ impl Agent {
         let result = join(tasks, shutdown).await;
         self.netlink.abort();
         taint.inspect(JoinHandle::abort);
+        self.announcing.inspect(JoinHandle::abort);
         result
     }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cleanup,
     cli::RunArgs,
+    engine::Announcer,
     kube::{ApiServer, ApiServerError},
     manifests::{ManifestError, Manifests},
 };
@@ -64,6 +65,17 @@ impl Source {
         let copies = cleanup::copies(&args.places.socket);
         let (manifests, first) = Manifests::open(manifests, &copies).await?;
         Ok((Self::Manifests(Box::new(manifests)), first))
+    }
+
+    /// A task that tells the owners of objects what the engine finds, and the way to tell it; none
+    /// where there is no API server.
+    pub(crate) fn announcer(
+        &self,
+    ) -> Option<(Announcer, impl Future<Output = ()> + Send + 'static)> {
+        match self {
+            Self::Manifests(_) => None,
+            Self::ApiServer(server) => Some(server.announcer()),
+        }
     }
 
     /// The next word of those that make the first state whole; none once it is. Before that, what

@@ -1,7 +1,9 @@
-//! An agent and a real API server: in sync, away, back, refused.
+//! An agent and a real API server: in sync, away, back, refused, told of what is not enforced.
 
 #[path = "cluster_watch/bed.rs"]
 mod bed;
+#[path = "cluster_watch/events.rs"]
+mod events;
 
 use std::time::Duration;
 

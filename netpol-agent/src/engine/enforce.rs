@@ -6,7 +6,7 @@ use netpol_api::EndpointState;
 use netpol_policy::{Delta, EndpointView};
 use tokio::time::Instant;
 
-use super::{Engine, RETRY, report::unix_seconds};
+use super::{Engine, RETRY, notices::LocalPod, report::unix_seconds};
 use crate::{
     bpf::{error::TableError, hook::Done},
     discovery::decide::Claimant,
@@ -36,8 +36,8 @@ impl Engine {
             Err(error) => self.retry_later(&error),
         }
         let views = self.state.endpoints();
-        self.log_closed(&views);
         if self.failure.is_none() {
+            self.tell(&views);
             self.note_in_force(&views);
         }
         self.publish_pods();
@@ -233,21 +233,24 @@ impl Engine {
         );
     }
 
-    /// Logs which pods were closed, and which are judged by their policies again.
-    fn log_closed(&mut self, views: &[EndpointView]) {
-        let mut closed = BTreeSet::new();
-        for view in views {
-            if let Some(reason) = &view.closed {
-                if !self.closed.contains(&view.pod) {
-                    tracing::error!(pod = %view.pod, reason, "closed: all its traffic is dropped");
-                }
-                closed.insert(view.pod.clone());
+    /// Tells which policies are invalid, which pods were closed, and which are judged by their
+    /// policies again.
+    fn tell(&mut self, views: &[EndpointView]) {
+        let directions = views.iter().flat_map(|view| [&view.ingress, &view.egress]);
+        let selecting = directions.flat_map(|direction| &direction.policies);
+        let mut notices = self.told.of_policies(selecting);
+        let pods = views.iter().map(|view| LocalPod {
+            key: &view.pod,
+            uid: self.state.pod(&view.pod).map_or("", |pod| &pod.uid),
+            closed: view.closed.as_deref(),
+        });
+        notices.extend(self.told.of_pods(pods));
+        for notice in notices {
+            notice.log();
+            if let Some(announcer) = &self.announcer {
+                announcer.tell(notice);
             }
         }
-        for pod in self.closed.difference(&closed) {
-            tracing::info!(%pod, "no longer closed");
-        }
-        self.closed = closed;
     }
 
     fn note_in_force(&mut self, views: &[EndpointView]) {

@@ -14,7 +14,7 @@ use netpol_common::{
 use netpol_policy::{EndpointDirectionView, EndpointView, RuleAttribution};
 
 use super::{
-    Engine,
+    Announcer, Engine,
     names::{EXEMPTIONS, direction_of, object_name, rule_of, rule_ref},
     wait,
 };
@@ -192,6 +192,12 @@ impl Engine {
                 format!("the CNI plugin is not installed: {problem}"),
                 effect,
             ));
+        }
+        let lost = self.announcer.as_ref().map_or(0, Announcer::lost);
+        if lost > 0 {
+            let text =
+                format!("{lost} Events about policies and pods were not written: see the log");
+            notes.push(note(text, "what is enforced does not depend on them"));
         }
         if let Some((error, _)) = &self.failure {
             let effect = "what was in force before stays; it is tried again";

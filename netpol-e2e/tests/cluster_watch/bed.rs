@@ -94,6 +94,17 @@ impl Bed {
 
     /// An agent, as the user of a kubeconfig for programs inside. Agents of other names are other agents.
     pub(crate) fn agent(&self, name: &str, node: &str, kubeconfig: &Path) -> Result<Agent> {
+        self.agent_with(name, node, kubeconfig, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn agent_with(
+        &self,
+        name: &str,
+        node: &str,
+        kubeconfig: &Path,
+        more: &[&str],
+    ) -> Result<Agent> {
         let directory = self.cluster.directory();
         let mut agent = Agent {
             socket: directory.join(format!("{name}.sock")),
@@ -107,6 +118,7 @@ impl Bed {
             .arg(kubeconfig)
             .args(["--bpffs", &format!("/sys/fs/bpf/{name}"), "--socket"])
             .arg(&agent.socket)
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
