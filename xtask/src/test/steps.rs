@@ -39,7 +39,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "build",
-        what: "the programs and all tests, for release",
+        what: "the programs and all tests, for release, and Kubernetes",
         stops: true,
         on_demand: false,
         run: build_all,
@@ -80,8 +80,15 @@ pub(super) const STEPS: &[Step] = &[
         run: upstream,
     },
     Step {
+        name: "soak",
+        what: "a minute of churn on a real cluster, every answer checked",
+        stops: false,
+        on_demand: false,
+        run: soak,
+    },
+    Step {
         name: "trial",
-        what: "netpol on a real cluster: scenarios, new pods, agents killed, a node rebooted, a minute of soak",
+        what: "netpol on a real cluster: scenarios, new pods, agents killed, a node rebooted",
         stops: false,
         on_demand: true,
         run: trials,
@@ -100,11 +107,24 @@ const MOST_E2E_THREADS: usize = 4;
 
 fn set_up(workspace: &Workspace, _: &mut Tally) -> anyhow::Result<()> {
     setup::ensure(workspace, setup::BUILD)?;
-    let parts = [Part::CargoDeny, Part::Network, Part::Vm];
+    let parts = [Part::CargoDeny, Part::Network, Part::Vm, Part::Cluster];
     setup::ensure(workspace, &parts)
 }
 
+/// Cargo and Go build side by side: each has stretches that keep a single processor busy.
 fn build_all(workspace: &Workspace, _: &mut Tally) -> anyhow::Result<()> {
+    thread::scope(|scope| {
+        let kubernetes = scope.spawn(|| cluster::prepare(workspace)?.suite(workspace));
+        let ours = build_ours(workspace);
+        // The steps that need Kubernetes build it again, and fail for themselves.
+        if let Ok(Err(error)) = kubernetes.join() {
+            eprintln!("Kubernetes cannot be built: {error:#}");
+        }
+        ours
+    })
+}
+
+fn build_ours(workspace: &Workspace) -> anyhow::Result<()> {
     Programs::build(workspace)?;
     let mut tests = process::cargo(workspace);
     tests.args(["test", "--release", "--no-run"]);
@@ -123,11 +143,7 @@ fn unit(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
 }
 
 fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
-    if !process::is_root() {
-        bail!(
-            "these tests make network namespaces and load BPF programs, which needs root: run `sudo -E env PATH=\"$PATH\" cargo xtask test --only e2e`"
-        );
-    }
+    need_root("e2e")?;
     // The CNI plugins are built from Kubernetes' module.
     let kubernetes = cluster::prepare(workspace)?;
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -138,11 +154,7 @@ fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
 }
 
 fn clusters(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
-    if !process::is_root() {
-        bail!(
-            "a cluster is made of namespaces and mounts, which needs root: run `sudo -E env PATH=\"$PATH\" cargo xtask test --only cluster`"
-        );
-    }
+    need_root("cluster")?;
     let kubernetes = cluster::prepare(workspace)?;
     let mut test = integration(workspace, 1, needs_cluster)?;
     test.env(ENV_BUILT, &kubernetes.bin);
@@ -161,21 +173,29 @@ fn upstream(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
 }
 
 fn trials(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
-    if !process::is_root() {
-        bail!(
-            "a cluster is made of namespaces and mounts, which needs root: run `sudo -E env PATH=\"$PATH\" cargo xtask test --only trial`"
-        );
-    }
+    need_root("trial")?;
     let mut trial = trial::program(workspace, "release")?;
-    let ran = count(trial.arg("run").args(trial::QUICK), tally);
+    count(trial.arg("run").args(trial::QUICK), tally)
+}
+
+fn soak(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    need_root("soak")?;
     let mut soak = trial::program(workspace, "release")?;
-    let soaked = count(soak.args(["soak", "--minutes", "1"]), tally);
-    ran.and(soaked)
+    count(soak.args(["soak", "--minutes", "1"]), tally)
 }
 
 /// Whether a test of netpol-e2e brings a cluster up: by its name.
 fn needs_cluster(target: &str) -> bool {
     target.starts_with("cluster")
+}
+
+fn need_root(step: &str) -> anyhow::Result<()> {
+    if !process::is_root() {
+        bail!(
+            "this step makes namespaces and mounts and loads BPF programs, which needs root: run `sudo -E env PATH=\"$PATH\" cargo xtask test --only {step}`"
+        );
+    }
+    Ok(())
 }
 
 /// The package of the tests that need root and a real kernel.
