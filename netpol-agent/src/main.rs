@@ -2,13 +2,18 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match netpol_agent::main().await {
+fn main() -> ExitCode {
+    // Every task has ended: nothing is said after the reason.
+    match work() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("netpol-agent: {error:#}");
             netpol_agent::exit_code(&error)
         }
     }
+}
+
+#[tokio::main]
+async fn work() -> anyhow::Result<()> {
+    netpol_agent::main().await
 }

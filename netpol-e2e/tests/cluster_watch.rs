@@ -4,6 +4,8 @@
 mod bed;
 #[path = "cluster_watch/events.rs"]
 mod events;
+#[path = "cluster_watch/uninstaller.rs"]
+mod uninstaller;
 
 use std::time::Duration;
 

@@ -94,16 +94,16 @@ impl Bed {
 
     /// An agent, as the user of a kubeconfig for programs inside. Agents of other names are other agents.
     pub(crate) fn agent(&self, name: &str, node: &str, kubeconfig: &Path) -> Result<Agent> {
-        self.agent_with(name, node, kubeconfig, &[])
+        self.agent_with(name, node, kubeconfig, |_| {})
     }
 
-    /// The same, with more arguments.
+    /// The same, of a command that is changed before it runs.
     pub(crate) fn agent_with(
         &self,
         name: &str,
         node: &str,
         kubeconfig: &Path,
-        more: &[&str],
+        more: impl FnOnce(&mut Command),
     ) -> Result<Agent> {
         let directory = self.cluster.directory();
         let mut agent = Agent {
@@ -118,10 +118,10 @@ impl Bed {
             .arg(kubeconfig)
             .args(["--bpffs", &format!("/sys/fs/bpf/{name}"), "--socket"])
             .arg(&agent.socket)
-            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
+        more(&mut command);
         agent.child = Some(self.cluster.control_plane()?.spawn(&mut command)?);
         Ok(agent)
     }

@@ -82,7 +82,9 @@ fn what_is_not_enforced_as_written_is_told_once_by_events_of_the_object() -> Res
     bed.apply(EVENT_RIGHTS)?;
     for times in 1..=2 {
         let name = format!("agent-{times}");
-        let agent = bed.agent_with(&name, NODE, &kubeconfig, SMALL)?;
+        let agent = bed.agent_with(&name, NODE, &kubeconfig, |command| {
+            command.args(SMALL);
+        })?;
         agent.until("isolated", is_isolated);
         bed.apply(LARGE)?;
         agent.until("closed", |status| {
