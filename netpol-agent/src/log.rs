@@ -8,8 +8,9 @@ use crate::cli::LogFormat;
 
 /// Starts logging.
 pub(crate) fn start(format: LogFormat) {
-    // The netlink crates log what they do not know of the kernel's messages, and do without it.
-    let default = "info,netlink_packet_route=error,netlink_proto=error";
+    // The netlink crates log what they do not know of the kernel's messages, and do without it. kube logs each attempt
+    // that fails; the watches say once that they are interrupted, and why.
+    let default = "info,netlink_packet_route=error,netlink_proto=error,kube_client=off";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

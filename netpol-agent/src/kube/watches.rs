@@ -103,11 +103,17 @@ impl Watches {
             News::Watching => {
                 let watch = self.by_kind.get_mut(&kind)?;
                 watch.followed = true;
-                watch.failure = None;
+                let was_interrupted = watch.failure.take().is_some();
                 watch.enter(WatchState::Watching, now);
+                if was_interrupted && self.obstacle().is_none() {
+                    tracing::info!(url = self.url, "all changes arrive again");
+                }
                 None
             }
             News::Interrupted(failure) => {
+                if self.obstacle().is_none() {
+                    tracing::warn!(url = self.url, %kind, reason = failure.words(), "changes do not arrive, trying again");
+                }
                 let watch = self.by_kind.get_mut(&kind)?;
                 let reason = failure.words().to_owned();
                 watch.failure = Some(failure);
