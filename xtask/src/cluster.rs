@@ -18,6 +18,7 @@ Examples:
   cargo xtask cluster up                      two nodes, pods on bridges
   cargo xtask cluster up --cni flannel-like   VXLAN between the nodes
   cargo xtask cluster up --light --name api   etcd and the API server alone
+  cargo xtask cluster load target/image/netpol.tar
   cargo xtask cluster status
   cargo xtask cluster down                    also after a crash
 
@@ -43,6 +44,14 @@ enum Verb {
     },
     /// Bring one up and wait until its nodes are ready.
     Up(Up),
+    /// Give an image to every node of one.
+    Load {
+        /// The image, as an archive; `cargo xtask image` makes one.
+        archive: String,
+        /// The cluster's name.
+        #[arg(long, default_value = "netpol")]
+        name: String,
+    },
     /// Take one down and remove every trace of it.
     Down {
         /// Its name.
@@ -99,7 +108,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode
             return Ok(ExitCode::SUCCESS);
         }
         Verb::Up(_) => drop(prepare(workspace)?),
-        Verb::Down { .. } | Verb::Status { .. } => {}
+        Verb::Load { .. } | Verb::Down { .. } | Verb::Status { .. } => {}
     }
     let mut cluster = program(workspace)?;
     Err(cluster.args(args.command.words()).exec()).context("start the cluster program")
@@ -117,6 +126,7 @@ impl Verb {
                 words.extend(["--cni", &up.cni, "--proxy-mode", &up.proxy_mode]);
                 words
             }
+            Self::Load { archive, name } => vec!["load", archive, "--name", name],
             Self::Down { all: true, .. } => vec!["down", "--all"],
             Self::Down { name, .. } => vec!["down", "--name", name],
             Self::Status { output, .. } => vec!["status", "--output", output],

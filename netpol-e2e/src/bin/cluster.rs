@@ -1,6 +1,10 @@
 //! Brings a real cluster up on this computer, and down again.
 
-use std::{path::Path, process::ExitCode, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -20,6 +24,13 @@ struct Arguments {
 enum Command {
     /// Bring it up and wait until its nodes are ready
     Up(Up),
+    /// Give every node an image
+    Load {
+        /// The image, as an archive
+        archive: PathBuf,
+        #[command(flatten)]
+        name: Name,
+    },
     /// Take it down and remove every trace, also after a crash
     Down {
         #[command(flatten)]
@@ -78,6 +89,13 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     let base = Options::new("").base;
     match command {
         Command::Up(up) => raise(up),
+        Command::Load { archive, name } => {
+            let cluster = Cluster::open(&base, &name.name)?;
+            cluster.load_image(archive)?;
+            let nodes = cluster.options().nodes;
+            println!("{} is on {nodes} nodes", archive.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Down { name, all } => {
             let names = if *all {
                 Cluster::all(&base)
@@ -109,10 +127,10 @@ fn raise(up: &Up) -> anyhow::Result<ExitCode> {
     print!("{}", cluster.status());
     let kubectl = cluster.kubectl().program();
     println!(
-        "up after {:.0} s. Use it:\n  export KUBECONFIG={}\n  {} get pods -A",
+        "up after {:.0} s. Use it:\n  export KUBECONFIG={}\n  export PATH={}:$PATH\n  kubectl get pods -A",
         started.elapsed().as_secs_f64(),
         cluster.kubeconfig().display(),
-        kubectl.display()
+        kubectl.parent().unwrap_or(kubectl).display()
     );
     Ok(ExitCode::SUCCESS)
 }
