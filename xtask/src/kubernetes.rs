@@ -57,6 +57,8 @@ impl Kubernetes {
 
     /// Builds what a cluster needs and is not there.
     pub(crate) fn build(&self, workspace: &Workspace) -> anyhow::Result<()> {
+        // Go puts several programs into a directory that is there, and makes none.
+        fs::create_dir_all(&self.bin).with_context(|| format!("create {}", self.bin.display()))?;
         self.build_programs(workspace)?;
         self.build_dns(workspace)
     }
