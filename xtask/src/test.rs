@@ -23,7 +23,8 @@ Examples:
   cargo xtask test                everything (CI calls this)
   cargo xtask test --list         the steps
   cargo xtask test --only lint    one step; may be given more than once
-  cargo xtask test --only cluster the tests on a real Kubernetes cluster";
+  cargo xtask test --only cluster the tests on a real Kubernetes cluster
+  cargo xtask test --only bed     a step that runs only when asked for";
 
 /// Run all lints and tests: unit, property, documentation, real packets, a real cluster, and Linux 5.10 in a virtual machine.
 #[derive(clap::Args)]

@@ -67,7 +67,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "cluster",
-        what: "a real Kubernetes cluster on this machine, one after the other",
+        what: "netpol on real Kubernetes clusters on this machine, one after the other",
         stops: false,
         on_demand: false,
         run: clusters,
@@ -85,6 +85,13 @@ pub(super) const STEPS: &[Step] = &[
         stops: false,
         on_demand: false,
         run: soak,
+    },
+    Step {
+        name: "bed",
+        what: "the clusters themselves: each kind of network, reboots, crashes, nothing left behind",
+        stops: false,
+        on_demand: true,
+        run: bed,
     },
     Step {
         name: "trial",
@@ -155,8 +162,23 @@ fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
 
 fn clusters(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
     need_root("cluster")?;
+    one_by_one(workspace, tally, |target| {
+        needs_cluster(target) && target != BED
+    })
+}
+
+fn bed(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    need_root("bed")?;
+    one_by_one(workspace, tally, |target| target == BED)
+}
+
+fn one_by_one(
+    workspace: &Workspace,
+    tally: &mut Tally,
+    is_wanted: impl Fn(&str) -> bool,
+) -> anyhow::Result<()> {
     let kubernetes = cluster::prepare(workspace)?;
-    let mut test = integration(workspace, 1, needs_cluster)?;
+    let mut test = integration(workspace, 1, is_wanted)?;
     test.env(ENV_BUILT, &kubernetes.bin);
     count(&mut test, tally)
 }
@@ -183,6 +205,9 @@ fn soak(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
     let mut soak = trial::program(workspace, "release")?;
     count(soak.args(["soak", "--minutes", "1"]), tally)
 }
+
+/// The test of what all others of its kind stand on.
+const BED: &str = "cluster";
 
 /// Whether a test of netpol-e2e brings a cluster up: by its name.
 fn needs_cluster(target: &str) -> bool {
