@@ -88,13 +88,13 @@ impl Tables for KernelMaps {
     #[inline(always)]
     fn leave_note(&self, place: u32, note: &Note) {
         // Two CPUs at once may find no element left; the packet is then sent again.
-        let _ = maps::NOTES.insert(&place, note, 0);
+        let _ = maps::NOTES.insert(place, note, 0);
     }
 
     #[inline(always)]
     fn drop_note(&self, place: u32) {
         // Another note may have taken its place.
-        let _ = maps::NOTES.remove(&place);
+        let _ = maps::NOTES.remove(place);
     }
 
     #[inline(always)]
