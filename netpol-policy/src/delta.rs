@@ -99,7 +99,8 @@ impl Planner<'_> {
     fn run(&mut self, moves: &[Move]) {
         let seen = moves.iter().filter(|m| !m.blind);
         let pairs: BTreeSet<(u32, u32)> = seen.map(|m| (m.from, m.to)).collect();
-        let mut rejudging = self.rejudging(&(&pairs | &self.source_pairs()));
+        let source_pairs = self.source_pairs();
+        let mut rejudging = self.rejudging(&(&pairs | &source_pairs));
         if moves.iter().any(|m| m.blind) || self.node_ports_move() {
             rejudging.extend(self.sets.lasting.keys());
         }
@@ -110,7 +111,7 @@ impl Planner<'_> {
                 .remember_generation(self.generation + 2);
         }
         self.add_referents();
-        self.refuse_first();
+        self.refuse_first(source_pairs);
         let ways = self.ways(&pairs);
         self.move_first(moves, &ways, !switching.is_empty());
         self.switch(&switching);

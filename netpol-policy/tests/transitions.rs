@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use cases::cases;
 use generate::{History, history, probes};
 use maps::Opening;
-use netpol_common::{Direction, protocol};
+use netpol_common::{Direction, endpoint::Endpoint, protocol};
 use netpol_policy::{Operation, Programmed};
 use node::{Node, openings};
 use proptest::prelude::*;
@@ -54,12 +54,20 @@ fn lasting(before: &Programmed, after: &Programmed, asked: Vec<Opening>) -> Vec<
     asked
 }
 
+/// The endpoints that are there before and after, as they are then.
+fn lasting_endpoints<'a>(
+    before: &'a Programmed,
+    after: &'a Programmed,
+) -> impl Iterator<Item = (&'a Endpoint, &'a Endpoint)> {
+    let pairs = before.endpoints.iter();
+    pairs.filter_map(|(ifindex, e)| Some((e, after.endpoints.get(ifindex)?)))
+}
+
 /// Whether an endpoint switches to a policy set that another leaves.
 fn trades_sets(before: &Programmed, after: &Programmed) -> bool {
     let sets = |this: &Programmed, other: &Programmed| -> BTreeSet<u32> {
-        let pairs = this.endpoints.iter();
-        let pairs = pairs.filter_map(|(i, e)| Some((e, other.endpoints.get(i)?)));
-        let sides = pairs.flat_map(|(a, b)| [(a.ingress, b.ingress), (a.egress, b.egress)]);
+        let sides = lasting_endpoints(this, other)
+            .flat_map(|(a, b)| [(a.ingress, b.ingress), (a.egress, b.egress)]);
         let left = sides.flat_map(|(a, b)| {
             let set = (a.set != b.set && a.isolated()).then_some(a.set);
             [set, (a.second_set != b.second_set).then_some(a.second_set)]
@@ -71,9 +79,7 @@ fn trades_sets(before: &Programmed, after: &Programmed) -> bool {
 
 /// Whether some endpoint keeps its policy set and switches to other refusals.
 fn trades_refusals(before: &Programmed, after: &Programmed) -> bool {
-    let pairs = before.endpoints.iter();
-    let mut pairs = pairs.filter_map(|(i, e)| Some((e, after.endpoints.get(i)?)));
-    pairs.any(|(a, b)| maps::refusals(a) != maps::refusals(b))
+    lasting_endpoints(before, after).any(|(a, b)| maps::refusals(a) != maps::refusals(b))
 }
 
 /// What changes beside the policies on the way from one state to another: there an opening may be

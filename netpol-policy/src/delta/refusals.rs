@@ -72,7 +72,7 @@ impl Planner<'_> {
     }
 
     /// Refuses what is refused in the end beside what is refused now.
-    pub(super) fn refuse_first(&mut self) {
+    pub(super) fn refuse_first(&mut self, pairs: BTreeSet<(u32, u32)>) {
         let entries = self.tables.policy.differences();
         let entries: Vec<_> = entries
             .into_iter()
@@ -83,7 +83,6 @@ impl Planner<'_> {
             return;
         }
         let before = self.before(&entries);
-        let pairs: BTreeSet<(u32, u32)> = sources.iter().map(pair).collect();
         let mut ways = BTreeMap::new();
         for (from, to) in pairs {
             ways.insert((from, to), self.source_way(from, to, &before));

@@ -36,10 +36,7 @@ impl SetsInForce {
         let (now, end) = (endpoints.programmed(), endpoints.desired());
         let switching =
             |this: &HashMap<u32, Endpoint>, other: &HashMap<u32, Endpoint>| -> BTreeMap<u32, u32> {
-                let lasting = this
-                    .iter()
-                    .filter_map(|(ifindex, endpoint)| Some((endpoint, other.get(ifindex)?)));
-                let left = lasting.flat_map(|(this, other)| {
+                let left = lasting_endpoints(this, other).flat_map(|(this, other)| {
                     let kept: Vec<u32> = asked(other).map(|(set, _)| set).collect();
                     asked(this).filter(move |(set, _)| !kept.contains(set))
                 });
@@ -82,16 +79,22 @@ impl SetsInForce {
     }
 }
 
+/// The endpoints that are in both, as they are in each.
+fn lasting_endpoints<'a>(
+    this: &'a HashMap<u32, Endpoint>,
+    other: &'a HashMap<u32, Endpoint>,
+) -> impl Iterator<Item = (&'a Endpoint, &'a Endpoint)> {
+    this.iter()
+        .filter_map(|(ifindex, endpoint)| Some((endpoint, other.get(ifindex)?)))
+}
+
 /// The sets that an endpoint keeps in a direction where something beside them changes.
 fn kept_beside<T: PartialEq>(
     endpoints: &Table<u32, Endpoint>,
     beside: impl Fn(&EndpointDirection) -> T,
 ) -> impl Iterator<Item = (u32, u32)> {
-    let (now, end) = (endpoints.programmed(), endpoints.desired());
-    let lasting = now
-        .iter()
-        .filter_map(|(ifindex, before)| Some((before, end.get(ifindex)?)));
-    let sides = lasting.flat_map(|(a, b)| [(a.ingress, b.ingress), (a.egress, b.egress)]);
+    let both = lasting_endpoints(endpoints.programmed(), endpoints.desired());
+    let sides = both.flat_map(|(a, b)| [(a.ingress, b.ingress), (a.egress, b.egress)]);
     sides
         .filter(move |(a, b)| a.set == b.set && beside(a) != beside(b))
         .filter_map(|(_, b)| of_policies(&b))

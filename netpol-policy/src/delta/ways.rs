@@ -56,13 +56,13 @@ impl Planner<'_> {
             };
             ways.insert((from, to), way);
         }
+        let SetsInForce {
+            leaving,
+            arriving,
+            staying,
+            ..
+        } = self.sets.clone();
         for (&(from, to), way) in &ways {
-            let SetsInForce {
-                leaving,
-                arriving,
-                staying,
-                ..
-            } = self.sets.clone();
             match *way {
                 Way::Early if self.is_fresh(to) && (from ^ to) & SERVICE == 0 => {
                     let keys = self.bridge(&leaving, from, to);
