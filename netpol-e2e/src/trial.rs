@@ -25,5 +25,5 @@ mod world;
 
 pub use self::{
     cases::{CASES, Case, Measure},
-    prerequisites::{IMAGE_VARIABLE, NEWBORN_VARIABLE, Prerequisites},
+    prerequisites::{NEWBORN_VARIABLE, Prerequisites},
 };

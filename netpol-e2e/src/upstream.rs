@@ -12,7 +12,6 @@ mod summary;
 
 use std::{
     collections::VecDeque,
-    path::Path,
     sync::{Mutex, PoisonError, mpsc},
     thread,
     time::Instant,
@@ -25,31 +24,10 @@ pub use self::{
     suite::{Suite, Test},
     summary::{State, Summary, TestResult},
 };
-use crate::{cluster::Cluster, lab::workspace};
-
 /// What is asked for if nothing is: all of NetworkPolicy.
 pub const FOCUS: &str = "Netpol";
 /// Names of the fixed dozen, one in a line.
 const FEW: &str = include_str!("upstream/few.txt");
-
-/// Loads netpol's image on all nodes and installs the project's manifests; returns once every agent is ready.
-///
-/// # Errors
-///
-/// When the manifests are refused, or the agents are not ready within three minutes.
-pub fn install(cluster: &Cluster, image: &Path) -> anyhow::Result<()> {
-    cluster.load_image(image)?;
-    let deploy = workspace().join("deploy").display().to_string();
-    let kubectl = cluster.kubectl();
-    kubectl.run(&["apply", "-k", &deploy])?;
-    let namespace = ["-n", "netpol-system"];
-    let rollout = ["rollout", "status", "daemonset/netpol", "--timeout=180s"];
-    if let Err(error) = kubectl.run(&[&namespace[..], &rollout].concat()) {
-        let why = kubectl.run(&[&namespace[..], &["describe", "pods"]].concat());
-        bail!("netpol is not ready: {error}\n{}", why.unwrap_or_default());
-    }
-    Ok(())
-}
 
 /// The tests to run: the fixed dozen, or all that match.
 ///

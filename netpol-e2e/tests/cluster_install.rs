@@ -1,20 +1,18 @@
 //! The manifests of `deploy/` on a real cluster: installed as a user does it, and removed again.
 
 use std::{
-    env,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
+use anyhow::Result;
 use netpol_e2e::{
-    cluster::{AGNHOST, Assets, Lent, Options, Result},
-    lab::{is_root, skip},
+    cluster::{AGNHOST, Lent, Options},
+    install::{image_or_skip, install, manifests, rolled_out},
 };
 
-/// Names the archive of the image.
-const IMAGE_VARIABLE: &str = "NETPOL_IMAGE";
-/// How long a rollout, or a removal, may take on a busy computer.
+/// How long a removal, or a rollout that is watched, may take on a busy computer.
 const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -58,31 +56,6 @@ spec:
   ingress: [{from: [{podSelector: {matchLabels: {app: friend}}}]}]
 "#;
 
-/// The archive of the image, or none if this test cannot run here.
-fn image(test: &str) -> Option<PathBuf> {
-    if !is_root() {
-        skip(test, "a cluster needs root: run the tests with sudo");
-        return None;
-    }
-    if let Err(error) = Assets::find().kubernetes("kube-apiserver") {
-        skip(test, &error.to_string());
-        return None;
-    }
-    let Some(image) = env::var_os(IMAGE_VARIABLE) else {
-        skip(
-            test,
-            "NETPOL_IMAGE names no archive: `cargo xtask image` makes one",
-        );
-        return None;
-    };
-    Some(image.into())
-}
-
-fn manifests() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
-    path.display().to_string()
-}
-
 /// A cluster with the image and the shop.
 struct Stage {
     cluster: Lent,
@@ -113,7 +86,7 @@ impl Stage {
     }
 
     fn kubectl(&self, words: &[&str]) -> Result<String> {
-        self.cluster.kubectl().run(words)
+        Ok(self.cluster.kubectl().run(words)?)
     }
 
     /// kubectl in netpol's namespace.
@@ -122,14 +95,7 @@ impl Stage {
     }
 
     fn install(&self) -> Result<()> {
-        self.kubectl(&["apply", "-k", &manifests()])?;
-        self.rolled_out()
-    }
-
-    fn rolled_out(&self) -> Result<()> {
-        let timeout = format!("--timeout={}s", PATIENCE.as_secs());
-        self.ours(&["rollout", "status", "ds/netpol", &timeout])?;
-        Ok(())
+        install(&self.cluster)
     }
 
     fn reaches(&self, client: &str) -> bool {
@@ -200,7 +166,7 @@ impl Stage {
 
 #[test]
 fn what_the_manifests_install_they_remove_while_pods_run() -> Result<()> {
-    let Some(image) = image("what_the_manifests_install") else {
+    let Some(image) = image_or_skip("what_the_manifests_install") else {
         return Ok(());
     };
     let stage = Stage::set("install", &image)?;
@@ -243,7 +209,7 @@ fn what_the_manifests_install_they_remove_while_pods_run() -> Result<()> {
 
 #[test]
 fn a_deletion_is_told_from_a_restart_whatever_its_order() -> Result<()> {
-    let Some(image) = image("a_deletion_is_told") else {
+    let Some(image) = image_or_skip("a_deletion_is_told") else {
         return Ok(());
     };
     let stage = Stage::set("deletion", &image)?;
@@ -251,7 +217,7 @@ fn a_deletion_is_told_from_a_restart_whatever_its_order() -> Result<()> {
     stage.install()?;
     stage.ours(&["delete", "pods", "--all"])?;
     stage.assert_enforced("pods deleted");
-    stage.rolled_out()?;
+    rolled_out(&stage.cluster)?;
 
     stage.ours(&["delete", "ds", "netpol", "--cascade=orphan"])?;
     stage.ours(&["delete", "pods", "--all"])?;

@@ -1,7 +1,7 @@
 //! netpolctl over a real cluster of two nodes, as a user runs it: from a computer that is no node.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     thread,
@@ -11,11 +11,11 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use netpol_e2e::{
     cluster::{AGNHOST, Assets, Lent, Options, address, node_name},
-    lab::{Binaries, is_root, skip, workspace},
+    install::{image_or_skip, install},
+    lab::Binaries,
 };
 use serde_json::{Value, json};
 
-const IMAGE_VARIABLE: &str = "NETPOL_IMAGE";
 /// How often a connection is tried right after a wait.
 const FLIPS: i64 = 20;
 
@@ -88,15 +88,11 @@ impl Bed {
     fn up(image: &Path) -> Result<Self> {
         let cluster = Lent::up(Options::new("ctl"))?;
         cluster.load_image(image)?;
+        install(&cluster)?;
         let kubectl = cluster.kubectl();
-        let deploy = workspace().join("deploy").display().to_string();
-        kubectl.run(&["apply", "-k", &deploy])?;
         kubectl.apply(&WEB.replace("AGNHOST", AGNHOST))?;
-        for (namespace, name) in [("netpol-system", "netpol"), ("shop", "web")] {
-            let daemon_set = format!("daemonset/{name}");
-            let rollout = ["rollout", "status", &daemon_set, "-n", namespace];
-            kubectl.run(&[&rollout[..], &["--timeout=180s"]].concat())?;
-        }
+        let rollout = ["rollout", "status", "daemonset/web", "-n", "shop"];
+        kubectl.run(&[&rollout[..], &["--timeout=180s"]].concat())?;
         Ok(Self {
             ctl: Binaries::find()?.ctl.clone(),
             kubeconfig: cluster.kubeconfig(),
@@ -202,23 +198,10 @@ fn nodes() -> Vec<String> {
 
 #[test]
 fn a_cluster_is_asked_waited_for_and_proven_from_outside() -> Result<()> {
-    let name = "a_cluster_is_asked";
-    if !is_root() {
-        skip(name, "a cluster needs root: run the tests with sudo");
-        return Ok(());
-    }
-    if let Err(error) = Assets::find().kubernetes("kube-apiserver") {
-        skip(name, &error.to_string());
-        return Ok(());
-    }
-    let Some(image) = env::var_os(IMAGE_VARIABLE) else {
-        skip(
-            name,
-            "NETPOL_IMAGE names no image: `cargo xtask image` builds one",
-        );
+    let Some(image) = image_or_skip("a_cluster_is_asked") else {
         return Ok(());
     };
-    let bed = Bed::up(Path::new(&image))?;
+    let bed = Bed::up(&image)?;
     waits_end_when_it_is_in_force(&bed)?;
     the_proof_is_of_every_pod(&bed)?;
     answers_are_of_both_nodes(&bed)?;

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 use netpol_e2e::{
     cluster::{Cni, Lent, Options, ProxyMode},
+    install::{self, IMAGE_VARIABLE},
     lab::workspace,
     upstream::{self, FOCUS, Suite, Summary},
 };
@@ -20,7 +21,7 @@ struct Arguments {
     #[arg(long)]
     suite: PathBuf,
     /// netpol's image, as an archive
-    #[arg(long, env = "NETPOL_IMAGE", required_unless_present = "without_netpol")]
+    #[arg(long, env = IMAGE_VARIABLE, required_unless_present = "without_netpol")]
     image: Option<PathBuf>,
     /// Where logs and reports of the tests go
     #[arg(long)]
@@ -75,7 +76,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         .filter(|_| !arguments.without_netpol)
     {
         eprintln!("installing netpol");
-        upstream::install(&cluster, image)?;
+        cluster.load_image(image)?;
+        install::install(&cluster)?;
     }
     let nodes = cluster.options().nodes;
     let suite = Suite::new(

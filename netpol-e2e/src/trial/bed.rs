@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use super::{agents::NAMESPACE, objects::NEWBORN_IMAGE, prerequisites::Prerequisites};
 use crate::{
     cluster::{Cluster, Lent, Machine, Options, address, node_name, write_program},
+    install,
     lab::{
         Addresses, Host,
         servers::{Desk, Servers},
-        workspace,
     },
 };
 
@@ -84,7 +84,7 @@ impl Bed {
 
     /// `kubectl apply -k deploy`, and until every agent is ready.
     pub fn install(&mut self) -> Result<()> {
-        let deploy = workspace().join("deploy").display().to_string();
+        let deploy = install::manifests();
         if self.without == Some(Without::Plugin) {
             let manifests = without_plugin(&self.kubectl(&["kustomize", &deploy])?)?;
             self.cluster.kubectl().apply(&manifests)?;

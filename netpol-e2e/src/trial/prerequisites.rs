@@ -4,11 +4,10 @@ use std::{env, path::PathBuf};
 
 use crate::{
     cluster::Assets,
+    install::IMAGE_VARIABLE,
     lab::{CTL_VARIABLE, is_root},
 };
 
-/// Names the archive of netpol's image.
-pub const IMAGE_VARIABLE: &str = "NETPOL_IMAGE";
 /// Names the program of pods that are watched from their first instruction on.
 pub const NEWBORN_VARIABLE: &str = "NETPOL_NEWBORN";
 
