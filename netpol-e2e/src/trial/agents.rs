@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use k8s_openapi::api::core::v1::Pod;
+use netpol_api::{Status, WatchState};
 use nix::sys::signal::Signal;
 
 use super::{
@@ -73,6 +74,25 @@ impl Bed {
         });
         waits.context("wait until it is in force")?;
         Ok(started.elapsed())
+    }
+
+    /// Whether every agent hears of changes from the API server.
+    pub(crate) fn following(&self) -> Result<bool> {
+        for node in self.nodes() {
+            let status: Status =
+                serde_json::from_str(&self.netpolctl(&node, &["status", "-o", "json"])?)
+                    .context("an agent's status")?;
+            let server = status.api_server.context("agents follow an API server")?;
+            let watches = server.watches.iter();
+            if server.interrupted_since.is_some()
+                || !watches
+                    .map(|it| &it.state)
+                    .all(|it| *it == WatchState::Watching)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Waits until the DaemonSet has what it was told on every node, ready.

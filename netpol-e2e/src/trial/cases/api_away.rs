@@ -41,12 +41,16 @@ pub(super) fn outage(bed: &mut Bed, measure: &Measure, findings: &mut Findings) 
     let back = Instant::now();
     let mut nursery = Nursery::default();
     let shared: &Bed = bed;
-    let followed = thread::scope(|scope| -> Result<_> {
+    let (followed, enforced) = thread::scope(|scope| -> Result<_> {
         let following = scope.spawn(|| {
             until("agents that follow the API server again", PATIENCE, || {
+                Ok(shared.following().unwrap_or(false).then_some(()))
+            })?;
+            let followed = back.elapsed();
+            until("what the API server has now, in force", PATIENCE, || {
                 Ok(shared.enforced().ok())
-            })
-            .map(|_| back.elapsed())
+            })?;
+            Ok((followed, back.elapsed()))
         });
         // Deleted and made again as soon as there is somebody to tell.
         nursery.raise(shared, &world, AFTER)?;
@@ -55,8 +59,12 @@ pub(super) fn outage(bed: &mut Bed, measure: &Measure, findings: &mut Findings) 
             .unwrap_or_else(|_| Err(anyhow!("the wait panicked")))
     })?;
     findings.figure(
-        "from its return until every agent says that all it has is in force",
+        "from its return until every agent follows it again",
         ms(followed),
+    );
+    findings.figure(
+        "from its return until all pods are made again and enforced, the kubelets' pause included",
+        ms(enforced),
     );
     steady.finish(findings);
     nursery.judge(&world, findings);
