@@ -76,23 +76,23 @@ impl Bed {
         Ok(started.elapsed())
     }
 
-    /// Whether every agent hears of changes from the API server.
-    pub(crate) fn following(&self) -> Result<bool> {
+    /// Since when all changes arrive from the API server at every agent, in seconds of Unix time;
+    /// none while they do not.
+    pub(crate) fn following_since(&self) -> Result<Option<u64>> {
+        let mut since = 0;
         for node in self.nodes() {
             let status: Status =
                 serde_json::from_str(&self.netpolctl(&node, &["status", "-o", "json"])?)
                     .context("an agent's status")?;
             let server = status.api_server.context("agents follow an API server")?;
-            let watches = server.watches.iter();
-            if server.interrupted_since.is_some()
-                || !watches
-                    .map(|it| &it.state)
-                    .all(|it| *it == WatchState::Watching)
-            {
-                return Ok(false);
+            for watch in server.watches {
+                if watch.state != WatchState::Watching {
+                    return Ok(None);
+                }
+                since = since.max(watch.since);
             }
         }
-        Ok(true)
+        Ok(Some(since))
     }
 
     /// Waits until the DaemonSet has what it was told on every node, ready.

@@ -1,6 +1,9 @@
 //! The API server goes away and comes back.
 
-use std::{thread, time::Instant};
+use std::{
+    thread,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Result, anyhow};
 
@@ -38,15 +41,19 @@ pub(super) fn outage(bed: &mut Bed, measure: &Measure, findings: &mut Findings) 
         usize::from(killed.is_some()),
     );
     bed.cluster().start_api_server()?;
-    let back = Instant::now();
+    let (back, back_at) = (
+        Instant::now(),
+        SystemTime::now().duration_since(UNIX_EPOCH)?,
+    );
     let mut nursery = Nursery::default();
     let shared: &Bed = bed;
     let (followed, enforced) = thread::scope(|scope| -> Result<_> {
         let following = scope.spawn(|| {
-            until("agents that follow the API server again", PATIENCE, || {
-                Ok(shared.following().unwrap_or(false).then_some(()))
+            // The question needs a kubelet that follows it too; the answer says since when.
+            let since = until("agents that follow the API server again", PATIENCE, || {
+                Ok(shared.following_since().unwrap_or_default())
             })?;
-            let followed = back.elapsed();
+            let followed = since.saturating_sub(back_at.as_secs());
             until("what the API server has now, in force", PATIENCE, || {
                 Ok(shared.enforced().ok())
             })?;
@@ -60,7 +67,7 @@ pub(super) fn outage(bed: &mut Bed, measure: &Measure, findings: &mut Findings) 
     })?;
     findings.figure(
         "from its return until every agent follows it again",
-        ms(followed),
+        format!("{followed} s"),
     );
     findings.figure(
         "from its return until all pods are made again and enforced, the kubelets' pause included",
