@@ -1,4 +1,8 @@
 //! Where the programs run: the two sides of each endpoint's host interface.
+//!
+//! There are two ways to attach them, and an agent may find what another one has attached the other
+//! way: that one ran on `--hook`, or is a version that did not know TCX. Its programs go once those
+//! of this agent are in place on both sides. Meanwhile both judge, by the same maps.
 
 use std::collections::BTreeSet;
 
@@ -71,8 +75,24 @@ impl Hooks {
         self.hook
     }
 
-    /// Makes sure that both programs run first on an interface.
+    /// Makes sure that both programs run first on an interface, and that those of the other way are
+    /// gone from where they were new.
     pub(crate) async fn ensure(&self, ifindex: u32) -> Result<Done, HookError> {
+        let done = self.attach(ifindex).await?;
+        if done != Done::Nothing {
+            self.remove_other(ifindex).await?;
+        }
+        Ok(done)
+    }
+
+    /// The same for an interface that this agent has not looked at before.
+    pub(crate) async fn take_over(&self, ifindex: u32) -> Result<Done, HookError> {
+        let done = self.attach(ifindex).await?;
+        self.remove_other(ifindex).await?;
+        Ok(done)
+    }
+
+    async fn attach(&self, ifindex: u32) -> Result<Done, HookError> {
         let mut done = Done::Nothing;
         for side in Side::BOTH {
             let program = self.program(side);
@@ -106,15 +126,16 @@ impl Hooks {
     }
 
     /// Removes what the other way of attaching has left on an interface, once this one holds.
-    pub(crate) async fn remove_other(&self, ifindex: u32) -> Result<(), HookError> {
+    ///
+    /// A clsact qdisc stays, empty: to add or remove one the kernel stops the interface for some
+    /// milliseconds (`qdisc_graft` calls `dev_deactivate`), and drops what is sent to the pod. It
+    /// goes with the interface, or when programs of either way are removed.
+    async fn remove_other(&self, ifindex: u32) -> Result<(), HookError> {
         for side in Side::BOTH {
             match self.hook {
                 Hook::Tcx => drop(clsact::remove(&self.netlink, ifindex, side).await?),
                 Hook::Clsact => drop(tcx::remove(&self.dirs.links, ifindex, side)?),
             }
-        }
-        if self.hook == Hook::Tcx {
-            clsact::remove_qdisc(&self.netlink, &self.dirs.qdiscs, ifindex).await?;
         }
         Ok(())
     }

@@ -93,13 +93,10 @@ impl Engine {
             if self.attached.contains(&ifindex) {
                 continue;
             }
-            match self.hooks.ensure(ifindex).await {
+            match self.hooks.take_over(ifindex).await {
                 Ok(done) => {
                     tracing::info!(ifindex, ?done, "programs in place");
                     self.attached.insert(ifindex);
-                    if let Err(error) = self.hooks.remove_other(ifindex).await {
-                        tracing::warn!(ifindex, %error, "cannot remove the other way's programs");
-                    }
                 }
                 Err(error) => {
                     // An interface that is gone is the search's to report.

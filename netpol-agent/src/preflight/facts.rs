@@ -3,7 +3,7 @@
 use std::{fs, io, path::PathBuf};
 
 use nix::sys::{
-    resource::{Resource, getrlimit},
+    resource::{Resource, getrlimit, setrlimit},
     utsname::uname,
 };
 
@@ -47,6 +47,8 @@ pub(super) struct Machine {
     /// How it refused a program.
     pub(super) program: Option<Refusal>,
     pub(super) tcx: bool,
+    /// Whether maps count as locked memory; unknown where none can be made.
+    pub(super) counts_maps: Option<bool>,
     /// Bytes a process may lock: now, and at most.
     pub(super) memlock: (u64, u64),
 }
@@ -98,6 +100,7 @@ impl Facts {
 /// Asks the kernel by trying.
 pub(super) fn machine() -> Machine {
     let memlock = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap_or_default();
+    let counts_maps = counts_maps(memlock);
     raise_memory_limit();
     let refused = MapKind::ALL
         .into_iter()
@@ -112,7 +115,23 @@ pub(super) fn machine() -> Machine {
         maps: refused.collect(),
         program: probe::classifier().err().map(|error| refusal(&error)),
         tcx: syscall::has_tcx(),
+        counts_maps,
         memlock,
+    }
+}
+
+/// Tries a map that may lock nothing.
+fn counts_maps((now, most): (u64, u64)) -> Option<bool> {
+    let try_with = |limit| {
+        setrlimit(Resource::RLIMIT_MEMLOCK, limit, most).ok()?;
+        Some(probe::map(MapKind::Hash).is_ok())
+    };
+    let without = try_with(0);
+    let with = try_with(now);
+    match (without?, with?) {
+        (true, _) => Some(false),
+        (false, true) => Some(true),
+        (false, false) => None,
     }
 }
 

@@ -38,10 +38,6 @@ pub(super) struct Finding {
 /// The check of who else uses the directories.
 pub(super) const AGENT: &str = "agent";
 
-/// The oldest kernel that will do.
-const OLDEST: (u32, u32) = (5, 10);
-/// From here on maps do not count as locked memory.
-const NO_MEMLOCK: (u32, u32) = (5, 11);
 /// What the maps take at the very least.
 const LEAST_MEMLOCK: u64 = 64 << 20;
 
@@ -83,17 +79,9 @@ pub(super) fn machine(machine: &Machine, hook: HookChoice) -> Vec<Finding> {
     ]
 }
 
+/// Its name alone: what it can is found by trying.
 fn kernel(machine: &Machine) -> Finding {
-    let kernel = &machine.kernel;
-    if version(kernel).is_some_and(|version| version < OLDEST) {
-        return finding(
-            "kernel",
-            Outcome::Fail,
-            format!("Linux {kernel} is too old: netpol needs 5.10 or later"),
-            Some("upgrade the kernel, or keep the agent off this node with a node selector"),
-        );
-    }
-    pass("kernel", format!("Linux {kernel}"))
+    pass("kernel", format!("Linux {}", machine.kernel))
 }
 
 fn rights(machine: &Machine) -> Finding {
@@ -147,7 +135,10 @@ fn features(machine: &Machine) -> Finding {
             "bpf",
             Outcome::Fail,
             format!("this kernel does not have {what}"),
-            Some("use a kernel built with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF"),
+            Some(
+                "use Linux 5.10 or later, built with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF, or \
+                 keep the agent off this node with a node selector",
+            ),
         ),
         Refusal::Forbidden => finding(
             "bpf",
@@ -183,12 +174,16 @@ fn attaching(machine: &Machine, hook: HookChoice) -> Finding {
 }
 
 fn locked_memory(machine: &Machine) -> Finding {
-    let counts = version(&machine.kernel).is_some_and(|version| version < NO_MEMLOCK);
-    if !counts {
-        return pass(
-            "memlock",
-            "this kernel does not count maps as locked memory",
-        );
+    match machine.counts_maps {
+        Some(true) => {}
+        Some(false) => {
+            return pass(
+                "memlock",
+                "this kernel does not count maps as locked memory",
+            );
+        }
+        // Why no map can be made is another check's.
+        None => return pass("memlock", "not asked: no map can be made"),
     }
     let (_, most) = machine.memlock;
     if machine.capabilities.has(Capability::SysResource) || most >= LEAST_MEMLOCK {
@@ -339,12 +334,6 @@ fn memory(facts: &Facts) -> Finding {
             facts.sizes.0[maps::ENDPOINT] / 2,
         ),
     )
-}
-
-/// `6.1.0-13-amd64` is 6.1.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 #[cfg(test)]
