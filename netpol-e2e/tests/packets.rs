@@ -232,25 +232,3 @@ impl Random {
         frame
     }
 }
-
-#[test]
-fn sizes_of_the_programs() {
-    needs_root!();
-    let loaded = Loaded::new(&Sizes::default());
-    for name in [maps::FROM_ENDPOINT, maps::TO_ENDPOINT, maps::CLOCK] {
-        let info = loaded
-            .program(name)
-            .info()
-            .expect("read program information");
-        println!(
-            "{name}: {} instructions, {} walked by the verifier, {} bytes of machine code",
-            info.size_translated().unwrap_or_default() / 8,
-            info.verified_instruction_count()
-                .map_or("an unknown number".to_owned(), |n| n.to_string()),
-            info.size_jitted(),
-        );
-        // A hundredth of what the verifier walks at most. Where it says nothing (before 5.16),
-        // the kernel has at least accepted them.
-        assert!(info.verified_instruction_count().unwrap_or_default() < 200_000);
-    }
-}

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 
@@ -14,6 +15,9 @@ use crate::workspace::Workspace;
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// How long package lists are taken for current.
+const LISTS_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// One suite (`bullseye`, `trixie-backports`) of Debian's archive.
 pub(crate) struct AptRoot {
     suite: &'static str,
@@ -21,7 +25,8 @@ pub(crate) struct AptRoot {
 }
 
 impl AptRoot {
-    /// Reads the suite's package lists, unless an earlier call has.
+    /// Reads the suite's package lists, unless an earlier call of the last day has: a mirror drops what a newer
+    /// version replaces.
     pub(crate) fn open(workspace: &Workspace, suite: &'static str) -> anyhow::Result<Self> {
         if process::find_program("apt-get").is_none() {
             bail!(
@@ -33,7 +38,11 @@ impl AptRoot {
             directory: workspace.target.join("apt").join(suite),
         };
         let ready = root.directory.join("ready");
-        if !ready.exists() {
+        let is_fresh = |read: SystemTime| read.elapsed().is_ok_and(|age| age < LISTS_HOLD);
+        if !fs::metadata(&ready)
+            .and_then(|ready| ready.modified())
+            .is_ok_and(is_fresh)
+        {
             root.write_configuration()?;
             let what = format!("reading Debian's package lists of {suite}");
             let mut update = root.apt("apt-get");

@@ -26,6 +26,8 @@ pub(crate) const ENV_CNI: &str = "NETPOL_CNI";
 pub(crate) const ENV_EXAMPLES: &str = "NETPOL_EXAMPLES";
 /// The name under which tests find the archive of the image.
 pub(crate) const ENV_IMAGE: &str = "NETPOL_IMAGE";
+/// The name under which tests find the BPF object with debug lines.
+pub(crate) const ENV_LOG_OBJECT: &str = "NETPOL_LOG_OBJECT";
 /// The name under which trials find the program of pods that are watched from their first instruction on.
 pub(crate) const ENV_NEWBORN: &str = "NETPOL_NEWBORN";
 
@@ -98,6 +100,50 @@ pub(crate) fn test_program(
     .concat();
     let built = executables(workspace, &arguments)?;
     path_of(&built, name).map(Path::to_owned)
+}
+
+/// The BPF programs' target, on machines of either kind that we build for (both are little-endian).
+pub(crate) const BPF_TARGET: &str = "bpfel-unknown-none";
+
+/// The BPF programs with a debug line for every verdict, as a debug build of the agent carries them. A test loads them
+/// where nothing else of a debug build is made.
+pub(crate) fn log_object(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let directory = workspace.target.join("bpf-log");
+    let mut cargo = process::cargo(workspace);
+    cargo
+        .args(["build", "--quiet", "--release", "-p", "netpol-ebpf"])
+        .args(["--features", "log", "--target", BPF_TARGET])
+        .args(["-Z", "build-std=core", "--target-dir"])
+        .arg(&directory)
+        // `-Z` on the stable compiler, and the flags that the agent's build script gives.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            "--cfg=bpf_target_arch=\"x86_64\"\u{1f}-Cdebuginfo=2\u{1f}-Clink-arg=--btf",
+        );
+    process::run(&mut cargo).context("build the BPF programs with debug lines")?;
+    Ok(directory.join(BPF_TARGET).join("release/netpol-ebpf"))
+}
+
+/// The package of the tests that need root and a real kernel.
+pub(crate) const LAB: &str = "netpol-e2e";
+
+/// The integration tests of netpol-e2e, by name.
+pub(crate) fn lab_tests(workspace: &Workspace) -> impl Iterator<Item = &str> {
+    test_targets(workspace, |package| package == LAB)
+}
+
+/// The integration tests of some packages. No two packages have one of the same name.
+pub(crate) fn test_targets(
+    workspace: &Workspace,
+    of: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = &str> {
+    let packages = workspace.metadata.workspace_packages().into_iter();
+    let packages = packages.filter(move |package| of(&package.name));
+    let targets = packages.flat_map(|package| &package.targets);
+    targets
+        .filter(|target| target.is_test())
+        .map(|target| target.name.as_str())
 }
 
 /// An executable that cargo made: a program or a test.

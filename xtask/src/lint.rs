@@ -9,6 +9,7 @@ use anyhow::bail;
 use clap::ValueEnum;
 
 use crate::arrows;
+use crate::build::BPF_TARGET;
 use crate::deploy;
 use crate::process;
 use crate::setup::{self, Part};
@@ -48,9 +49,6 @@ enum Check {
     /// The same for the BPF programs.
     DocBpf,
 }
-
-/// The BPF programs' target, on machines of either kind that we build for (both are little-endian).
-const BPF_TARGET: &str = "bpfel-unknown-none";
 
 /// All that builds for the host: the default members and the end-to-end tests.
 const HOST: [&str; 3] = ["--workspace", "--exclude", "netpol-ebpf"];

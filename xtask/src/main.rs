@@ -33,7 +33,7 @@ Examples:
   cargo xtask demo                  five scenarios with real packets, on this machine
   cargo xtask cluster up            a real Kubernetes cluster, on this machine
   cargo xtask test                  everything that CI runs
-  cargo xtask vm --kernel 5.10      the packet tests on the oldest supported kernel
+  cargo xtask vm --kernel 5.10      the tests on the oldest supported kernel
   cargo xtask image                 the container image, as an archive
   cargo xtask lint arrows           which crate uses which";
 

@@ -26,7 +26,7 @@ Examples:
   cargo xtask test --only cluster the tests on a real Kubernetes cluster
   cargo xtask test --only bed     a step that runs only when asked for";
 
-/// Run all lints and tests: unit, property, documentation, real packets, a real cluster, and Linux 5.10 in a virtual machine.
+/// Run all lints and tests: unit, property, documentation, real packets, a real cluster, and other kernels in virtual machines.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

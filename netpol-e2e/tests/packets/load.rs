@@ -32,7 +32,13 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// Of the object that the agent carries.
     pub(crate) fn new(sizes: &Sizes) -> Self {
+        Self::of(netpol_agent::bpf::object::OBJECT, sizes)
+    }
+
+    /// Of any object of the same maps and programs.
+    pub(crate) fn of(object: &[u8], sizes: &Sizes) -> Self {
         unlock_memory();
         let timeouts = TIMEOUT_SECONDS.map(|seconds| seconds * TICKS_PER_SECOND);
         let mut loader = EbpfLoader::new();
@@ -43,9 +49,7 @@ impl Loaded {
             .override_global(maps::TIMEOUTS, &timeouts, true)
             .override_global(maps::TICKS_PER_SECOND, &TICKS_PER_SECOND, true)
             .override_global(maps::EVENTS_PER_SECOND, &sizes.events_per_second, true);
-        let mut ebpf = loader
-            .load(netpol_agent::bpf::object::OBJECT)
-            .expect("create the maps");
+        let mut ebpf = loader.load(object).expect("create the maps");
         for name in [maps::FROM_ENDPOINT, maps::TO_ENDPOINT, maps::CLOCK] {
             let program = ebpf.program_mut(name).expect("the object has the program");
             let program: &mut SchedClassifier = program.try_into().expect("a TC program");

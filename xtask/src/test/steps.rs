@@ -102,10 +102,10 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "vm",
-        what: "packet tests on Linux 5.10, in a virtual machine",
+        what: "packets, agents and programs on Linux 5.10, 6.1, 6.12 and 7.3, in virtual machines",
         stops: false,
         on_demand: false,
-        run: oldest_kernel,
+        run: other_kernels,
     },
 ];
 
@@ -141,7 +141,7 @@ fn build_ours(workspace: &Workspace) -> anyhow::Result<()> {
 fn unit(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
     let mut test = tests(workspace);
     test.args(["--lib", "--bins"]);
-    for target in test_targets(workspace, |package| package != LAB) {
+    for target in build::test_targets(workspace, |package| package != build::LAB) {
         test.args(["--test", target]);
     }
     let ran = count(&mut test, tally);
@@ -223,24 +223,11 @@ fn need_root(step: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The package of the tests that need root and a real kernel.
-const LAB: &str = "netpol-e2e";
-
 fn tests(workspace: &Workspace) -> Command {
     let mut test = process::cargo(workspace);
     test.args(["test", "--release", "--no-fail-fast"]);
     test.args(build::EVERYTHING);
     test
-}
-
-/// The integration tests of some packages. No two packages have one of the same name.
-fn test_targets(workspace: &Workspace, of: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
-    let packages = workspace.metadata.workspace_packages().into_iter();
-    let packages = packages.filter(move |package| of(&package.name));
-    let targets = packages.flat_map(|package| &package.targets);
-    targets
-        .filter(|target| target.is_test())
-        .map(|target| target.name.as_str())
 }
 
 /// `cargo test` of some of netpol-e2e's integration tests.
@@ -250,24 +237,36 @@ fn integration(
     is_wanted: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Command> {
     let mut test = tests(workspace);
-    for target in test_targets(workspace, |package| package == LAB) {
-        if is_wanted(target) {
-            test.args(["--test", target]);
-        }
+    for target in build::lab_tests(workspace).filter(|target| is_wanted(target)) {
+        test.args(["--test", target]);
     }
     // The output of tests that pass tells which of them skipped.
     test.args(["--", &format!("--test-threads={threads}"), "--show-output"]);
     let programs = Programs::build(workspace)?;
     programs.tell(&mut test);
     test.env(build::ENV_IMAGE, image::of(workspace, &programs)?);
+    test.env(build::ENV_LOG_OBJECT, build::log_object(workspace)?);
     Ok(test)
 }
 
-fn oldest_kernel(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
-    vm::run_tests(workspace, Kernel::V5_10, |line| {
-        println!("{line}");
-        tally.read(line);
-    })
+/// Each kernel's lines are counted apart: they come in turns.
+fn other_kernels(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    let mut tallies: Vec<(Kernel, Tally)> = Vec::new();
+    let outcome = vm::run_tests(workspace, |kernel, line| {
+        println!("{kernel}: {line}");
+        match tallies.iter_mut().find(|(of, _)| *of == kernel) {
+            Some((_, tally)) => tally.read(line),
+            None => {
+                let mut tally = Tally::default();
+                tally.read(line);
+                tallies.push((kernel, tally));
+            }
+        }
+    });
+    for (_, counted) in tallies {
+        *tally += counted;
+    }
+    outcome
 }
 
 /// Runs tests, passing their output on and counting them.

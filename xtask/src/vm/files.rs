@@ -22,10 +22,11 @@ pub(super) struct RunDirectory {
 }
 
 impl RunDirectory {
-    pub(super) fn create(parent: &Path) -> anyhow::Result<Self> {
+    /// `name` tells it from others of this process.
+    pub(super) fn create(parent: &Path, name: &str) -> anyhow::Result<Self> {
         let runs = parent.join("run");
         remove_stale(&runs);
-        let path = runs.join(process::id().to_string());
+        let path = runs.join(format!("{}-{name}", process::id()));
         fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
         Ok(Self { path })
     }
@@ -44,8 +45,10 @@ impl Drop for RunDirectory {
 
 fn remove_stale(runs: &Path) {
     for run in fs::read_dir(runs).into_iter().flatten().flatten() {
-        let is_alive = Path::new("/proc").join(run.file_name()).exists();
-        if !is_alive {
+        let name = run.file_name();
+        let name = name.to_string_lossy();
+        let owner = name.split_once('-').map_or(&*name, |(owner, _)| owner);
+        if !Path::new("/proc").join(owner).exists() {
             let _ = fs::remove_dir_all(run.path());
         }
     }

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::cpio::Archive;
 use super::host_program;
+use super::payload::Payload;
 use crate::process;
 
 /// Programs taken from the host; busybox has the rest.
@@ -30,8 +31,15 @@ const DIRECTORIES: [&str; 11] = [
     "lib/modules",
 ];
 
+/// Everything but modules: what all kernels have in common.
+pub(super) fn with(payload: &Payload, scratch: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut archive = base()?;
+    payload.add_to(&mut archive, scratch)?;
+    archive.finish()
+}
+
 /// Everything but modules and payload.
-pub(super) fn base() -> anyhow::Result<Archive> {
+fn base() -> anyhow::Result<Archive> {
     let mut archive = Archive::default();
     for directory in DIRECTORIES {
         archive.directory(directory)?;

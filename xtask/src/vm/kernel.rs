@@ -1,5 +1,6 @@
 //! Kernels: Debian's stock ones, by series.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,12 @@ pub(super) struct Unpacked {
     pub(super) modules: PathBuf,
 }
 
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.source().series.trim_end_matches('.'))
+    }
+}
+
 impl Kernel {
     fn source(self) -> Source {
         const ONE: &[&str] = &["linux-image-"];
@@ -70,8 +77,7 @@ impl Kernel {
         directory: &Path,
     ) -> anyhow::Result<Unpacked> {
         let source = self.source();
-        let series = source.series.trim_end_matches('.');
-        let tree = directory.join(format!("linux-{series}")).join("tree");
+        let tree = directory.join(format!("linux-{self}")).join("tree");
         if !tree.exists() {
             source.fetch(workspace, &tree)?;
         }
