@@ -11,6 +11,7 @@ pub(crate) mod hook;
 pub(crate) mod load;
 pub(crate) mod netns;
 pub mod object;
+pub(crate) mod shares;
 pub(crate) mod syscall;
 pub(crate) mod table;
 pub(crate) mod tables;

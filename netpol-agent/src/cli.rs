@@ -328,12 +328,21 @@ pub(crate) struct Sizes {
     /// Connections that were not answered yet, of each family.
     #[arg(long, value_name = "N", default_value_t = 32_768, value_parser = at_least(1))]
     max_new_connections: u32,
+    /// Of these, connections that one pod may hold, however much is free. Without it a pod may hold
+    /// as many as are left free for the others: half of the table alone, a third beside another.
+    #[arg(long, value_name = "N", value_parser = at_least(1))]
+    max_new_connections_per_pod: Option<u32>,
     /// Bytes of events that wait for the agent: a power of two, and of whole pages.
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = power_of_two)]
     event_buffer: u32,
 }
 
 impl Sizes {
+    /// New connections that one endpoint may hold in each family.
+    pub(crate) fn new_per_endpoint(&self) -> u32 {
+        self.max_new_connections_per_pod.unwrap_or(u32::MAX)
+    }
+
     /// The sizes by map.
     pub(crate) fn maps(&self) -> MapSizes {
         // At most one number for each identity, table, set and rule there can be.
@@ -350,6 +359,9 @@ impl Sizes {
             (maps::CIDR_V6, self.max_prefixes),
             (maps::POLICY, self.max_policy_entries),
             (maps::PORTS, self.max_port_entries),
+            (maps::HELD, self.max_endpoints),
+            (maps::SWEPT, self.max_endpoints),
+            (maps::CUTS, self.max_rules),
             (maps::COUNTERS, self.max_rules),
             (maps::CONNTRACK_V4, self.max_connections),
             (maps::CONNTRACK_V6, self.max_connections),

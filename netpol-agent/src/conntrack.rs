@@ -1,40 +1,90 @@
 //! Clearing the conntrack maps of connections that are over.
 //!
+//! ```text
+//! every half second: how full is each map? (two look-ups; the programs count)
+//!        |-- not swept for 5 s, or half full and not swept for 1 s --> walk it, by batches
+//!        |       what is over -> looked at again -> removed -> counted for its endpoint
+//!        '-- at the end: is what was counted what was seen? (drift.rs)
+//! ```
 //! The programs take an entry that is over for none, and write over it. So nothing depends on how
-//! soon an entry goes; this only keeps the maps from filling up.
+//! soon an entry goes; this only keeps the maps from filling up. A map is walked for a quarter of
+//! the time at most, so that a processor has most of its time for others.
 //!
 //! One race remains. Between the last look at an entry and its removal a packet may renew it, and
 //! a renewed entry is removed: the connection's next packet is judged anew, in its own direction.
 //! It takes a packet within a fraction of a millisecond, on a connection that has been silent for
-//! longer than its time-out and [`GRACE`]: the kernel has no "remove if unchanged".
+//! longer than its time-out and the grace: the kernel has no "remove if unchanged".
 
-use std::{collections::HashSet, io, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytemuck::Pod;
 use netpol_common::{
-    conntrack::{self, Connection, Key4, Key6, TIMEOUT_SECONDS},
+    conntrack::{Connection, Key4, Key6},
     endpoint::Slot,
+    held::{Place, Usage},
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::bpf::{clock::Clock, error::LoadError, table::Table, tables::ConntrackTables};
+#[cfg(test)]
+mod bench;
+mod drift;
+mod over;
 
-/// How often the maps are swept.
+use crate::bpf::{
+    clock::Clock,
+    error::LoadError,
+    shares::{Count, Shares},
+    table::Table,
+    tables::ConntrackTables,
+};
+use drift::Drift;
+use over::{Haste, is_over};
+
+/// How often it is asked how full the maps are.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often a map is swept.
 const SWEEP: Duration = Duration::from_secs(5);
-/// How long past its time-out an entry is left alone.
-const GRACE_SECONDS: u32 = 1;
-/// A stamp this far ahead of the clock is one that was written after the clock was read. More
-/// means that the low half of `jiffies` went round since.
-const AHEAD_SECONDS: u32 = 60;
+/// How often one that is at least half full is.
+const SWEEP_SOONER: Duration = Duration::from_secs(1);
+/// A map rests so many times as long as sweeping it took.
+const REST: u32 = 3;
 /// Entries looked at a second time, then removed together: so few that it takes microseconds.
 const TOGETHER: usize = 64;
 
 /// What is cleared of what is over.
 pub(crate) struct Sweeper {
-    pub(crate) tables: ConntrackTables,
-    pub(crate) endpoints: Table<u32, Slot>,
-    pub(crate) clock: Arc<Clock>,
+    tables: ConntrackTables,
+    endpoints: Table<u32, Slot>,
+    shares: Shares,
+    clock: Arc<Clock>,
+    drift: Drift,
+    last: HashMap<usize, Instant>,
+    reports: watch::Sender<Reports>,
+}
+
+/// The last sweep of each map.
+pub(crate) type Reports = HashMap<&'static str, Report>;
+
+/// What a sweep came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// Entries that were there.
+    pub(crate) seen: u64,
+    /// Entries that were removed.
+    pub(crate) removed: u64,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// Corrections of what an endpoint is counted to hold.
+    pub(crate) corrected: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,52 +120,163 @@ impl ConnectionKey for Key6 {
 }
 
 impl Sweeper {
+    /// Sweeps these maps.
+    pub(crate) fn new(
+        tables: ConntrackTables,
+        endpoints: Table<u32, Slot>,
+        shares: Shares,
+        clock: Arc<Clock>,
+    ) -> Self {
+        Self {
+            tables,
+            endpoints,
+            shares,
+            clock,
+            drift: Drift::default(),
+            last: HashMap::new(),
+            reports: watch::Sender::default(),
+        }
+    }
+
+    /// What the last sweeps came to.
+    pub(crate) fn reports(&self) -> watch::Receiver<Reports> {
+        self.reports.subscribe()
+    }
+
     /// Sweeps until shutdown.
-    pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let mut next = interval(SWEEP);
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let mut next = interval(LOOK);
         next.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = next.tick() => {}
             }
-            match tokio::task::block_in_place(|| self.sweep()) {
-                Ok(0) => {}
-                Ok(removed) => tracing::debug!(removed, "connections over"),
-                Err(error) => tracing::warn!(%error, "cannot sweep"),
+            if let Err(error) = tokio::task::block_in_place(|| self.sweep_due()) {
+                tracing::warn!(%error, "cannot sweep");
             }
         }
     }
 
-    fn sweep(&self) -> Result<usize, SweepError> {
-        let mut removed = self.sweep_table(&self.tables.v4)?;
-        removed += self.sweep_table(&self.tables.v6)?;
-        removed += self.sweep_table(&self.tables.new_v4)?;
-        Ok(removed + self.sweep_table(&self.tables.new_v6)?)
+    /// Sweeps the maps whose time it is.
+    fn sweep_due(&mut self) -> Result<(), SweepError> {
+        let total = self.shares.total()?;
+        for place in Place::ALL {
+            let capacity = self.tables.capacity(place);
+            let half_full = total.now(place) >= capacity / 2;
+            if !self.is_due(place, half_full) {
+                continue;
+            }
+            let report = match place {
+                Place::NewV4 => self.sweep(place, |sweeper| &sweeper.tables.new_v4),
+                Place::NewV6 => self.sweep(place, |sweeper| &sweeper.tables.new_v6),
+                Place::RepliedV4 => self.sweep(place, |sweeper| &sweeper.tables.v4),
+                Place::RepliedV6 => self.sweep(place, |sweeper| &sweeper.tables.v6),
+            }?;
+            self.last.insert(place as usize, Instant::now());
+            let Report {
+                seen,
+                removed,
+                took,
+                ..
+            } = report;
+            let name = self.tables.name(place);
+            tracing::debug!(table = name, seen, removed, ?took, "swept");
+            self.reports.send_modify(|reports| {
+                reports.insert(name, report);
+            });
+        }
+        Ok(())
     }
 
-    fn sweep_table<K: ConnectionKey>(
+    fn is_due(&self, place: Place, half_full: bool) -> bool {
+        let Some(last) = self.last.get(&(place as usize)) else {
+            return true;
+        };
+        let took = self
+            .reports
+            .borrow()
+            .get(self.tables.name(place))
+            .map(|report| report.took);
+        let pause = if half_full { SWEEP_SOONER } else { SWEEP };
+        last.elapsed() >= pause.max(took.unwrap_or_default() * REST)
+    }
+
+    /// Sweeps one map, and compares what was counted with what is there.
+    fn sweep<K: ConnectionKey>(
+        &mut self,
+        place: Place,
+        table: impl Fn(&Self) -> &Table<K, Connection>,
+    ) -> Result<Report, SweepError> {
+        let start = Instant::now();
+        let before = (self.shares.all()?, self.shares.total()?);
+        let haste = haste(place, self.tables.capacity(place), &before.0, &before.1);
+        let (seen, removed) = self.walk(place, table(self), &haste)?;
+        let after = (self.shares.all()?, self.shares.total()?);
+        let all = seen.values().sum();
+        let mut corrected = 0;
+        for (ifindex, counted) in &before.0 {
+            let Some(later) = after.0.get(ifindex) else {
+                continue;
+            };
+            let there = seen.get(ifindex).copied().unwrap_or_default();
+            if let Some(drift) = self.drift.of(Some(*ifindex), place, counted, later, there) {
+                tracing::info!(
+                    ifindex,
+                    drift,
+                    table = self.tables.name(place),
+                    "corrected a count"
+                );
+                self.shares.sweep(*ifindex, place, drift)?;
+                corrected += 1;
+            }
+        }
+        if let Some(drift) = self.drift.of(None, place, &before.1, &after.1, all) {
+            tracing::info!(drift, table = self.tables.name(place), "corrected the sum");
+            self.shares.sweep_total(place, drift)?;
+            corrected += 1;
+        }
+        self.drift.retain(|ifindex| after.0.contains_key(&ifindex));
+        Ok(Report {
+            seen: all,
+            removed,
+            took: start.elapsed(),
+            corrected,
+        })
+    }
+
+    /// Removes what is over. Returns how many entries there were of each endpoint, and how many
+    /// were removed.
+    fn walk<K: ConnectionKey>(
         &self,
+        place: Place,
         table: &Table<K, Connection>,
-    ) -> Result<usize, SweepError> {
+        haste: &Haste,
+    ) -> Result<(HashMap<u32, u64>, u64), SweepError> {
         let ticks = self.clock.ticks_per_second();
+        let mut seen: HashMap<u32, u64> = HashMap::new();
         let mut removed = 0;
         let mut failure = None;
         let now = self.clock.now()?;
         table.each_batch(|batch| {
+            for (key, _) in batch {
+                *seen.entry(key.endpoint()).or_default() += 1;
+            }
             // After the batch was read: an entry is written only once its endpoint is there.
             let gone = self.gone_endpoints(batch)?;
             let over = |key: &K, value: &Connection, now| {
-                gone.contains(&key.endpoint()) || is_over(key.selector(), value, now, ticks)
+                gone.contains(&key.endpoint())
+                    || is_over(key.selector(), value, now, ticks, haste.of(key.endpoint()))
             };
             let candidates = batch.iter().filter(|(key, value)| over(key, value, now));
             let candidates: Vec<K> = candidates.map(|(key, _)| *key).collect();
+            let mut of_endpoint: HashMap<u32, i64> = HashMap::new();
             for some in candidates.chunks(TOGETHER) {
                 let now = match self.clock.now() {
                     Ok(now) => now,
                     Err(error) => {
                         failure = Some(error);
-                        return Ok(());
+                        break;
                     }
                 };
                 let mut still = Vec::with_capacity(TOGETHER);
@@ -123,12 +284,22 @@ impl Sweeper {
                     let value = table.get(key)?;
                     still.extend(value.filter(|value| over(key, value, now)).map(|_| *key));
                 }
-                table.delete_all(&still)?;
-                removed += still.len();
+                table.delete_all(&still, |keys| {
+                    for key in keys {
+                        *of_endpoint.entry(key.endpoint()).or_default() += 1;
+                    }
+                })?;
             }
-            Ok(())
+            let sum: i64 = of_endpoint.values().sum();
+            if sum > 0 {
+                self.shares.sweep_total(place, sum)?;
+            }
+            removed += sum.unsigned_abs();
+            of_endpoint
+                .into_iter()
+                .try_for_each(|(ifindex, count)| self.shares.sweep(ifindex, place, count))
         })?;
-        failure.map_or(Ok(removed), |error| Err(error.into()))
+        failure.map_or(Ok((seen, removed)), |error| Err(error.into()))
     }
 
     /// The endpoints of these connections that are no more.
@@ -147,85 +318,26 @@ impl Sweeper {
     }
 }
 
-/// Whether a connection has been silent for longer than its time-out and the grace.
-fn is_over(selector: u32, connection: &Connection, now: u32, ticks_per_second: u32) -> bool {
-    let idle = now.wrapping_sub(connection.last_seen);
-    let ahead = connection.last_seen.wrapping_sub(now);
-    if ahead <= AHEAD_SECONDS * ticks_per_second {
-        return false;
-    }
-    let class = conntrack::timeout_class(selector, connection.state);
-    let seconds = TIMEOUT_SECONDS[class as usize] + GRACE_SECONDS;
-    idle > seconds.saturating_mul(ticks_per_second)
-}
-
-#[cfg(test)]
-mod tests {
-    use netpol_common::{
-        conntrack::{Timeout, selector, state},
-        protocol,
-    };
-
-    use super::*;
-
-    const TICKS: u32 = 250;
-
-    fn idle(protocol: u8, bits: u32, seconds: u32) -> bool {
-        // Near the end of the counter, so that every case crosses its wrap.
-        let last_seen = u32::MAX - 5;
-        let connection = Connection {
-            state: bits,
-            last_seen,
-            ..Connection::default()
-        };
-        let now = last_seen.wrapping_add(seconds * TICKS);
-        is_over(selector(protocol, 0), &connection, now, TICKS)
-    }
-
-    #[test]
-    fn a_connection_is_over_after_its_time_out_and_the_grace() {
-        let cases = [
-            (protocol::TCP, 0, Timeout::New),
-            (protocol::UDP, 0, Timeout::New),
-            (protocol::TCP, state::REPLIED, Timeout::TcpEstablished),
-            (
-                protocol::TCP,
-                state::REPLIED | state::FIN_LOCAL,
-                Timeout::TcpFin,
-            ),
-            (protocol::TCP, state::RESET, Timeout::TcpClosed),
-            (protocol::UDP, state::REPLIED, Timeout::New),
-            (protocol::UDP, state::REPLIED | state::STREAM, Timeout::Udp),
-            (protocol::ICMP, state::REPLIED, Timeout::Echo),
-            (47, state::REPLIED, Timeout::Other),
-        ];
-        for (protocol, bits, class) in cases {
-            let limit = TIMEOUT_SECONDS[class as usize] + GRACE_SECONDS;
-            assert!(!idle(protocol, bits, limit), "{class:?} at its limit");
-            assert!(idle(protocol, bits, limit + 1), "{class:?} past its limit");
+/// Whose connections have less time: of new ones, those of an endpoint that has used up half of
+/// its share, so that nobody waits shorter for an answer because of another; of replied ones,
+/// everybody's once the map is half full, which takes only from those that are over for their ends.
+fn haste(place: Place, capacity: u64, counts: &HashMap<u32, Count>, total: &Count) -> Haste {
+    let all = total.now(place);
+    match place {
+        Place::RepliedV4 | Place::RepliedV6 if all >= capacity / 2 => Haste::Everyone,
+        Place::RepliedV4 | Place::RepliedV6 => Haste::Nobody,
+        Place::NewV4 | Place::NewV6 => {
+            let uses_much = |count: &Count| {
+                let usage = Usage {
+                    own: count.now(place) * 2,
+                    all,
+                    capacity,
+                    most: u64::MAX,
+                };
+                all >= capacity || !usage.admits(place.weight())
+            };
+            let busy = counts.iter().filter(|(_, count)| uses_much(count));
+            Haste::These(busy.map(|(ifindex, _)| *ifindex).collect())
         }
-    }
-
-    #[test]
-    fn a_stamp_that_is_newer_than_the_clock_is_fresh() {
-        let connection = Connection {
-            last_seen: 1000,
-            ..Connection::default()
-        };
-        let selector = selector(protocol::TCP, 0);
-        assert!(!is_over(selector, &connection, 1000, TICKS));
-        assert!(!is_over(selector, &connection, 999, TICKS));
-        assert!(!is_over(selector, &connection, 1000 - 250, TICKS));
-    }
-
-    #[test]
-    fn a_stamp_of_long_ago_is_over_even_past_half_the_counter() {
-        let connection = Connection {
-            state: state::REPLIED,
-            last_seen: 0,
-            ..Connection::default()
-        };
-        let now = u32::MAX / 4 * 3;
-        assert!(is_over(selector(protocol::TCP, 0), &connection, now, TICKS));
     }
 }

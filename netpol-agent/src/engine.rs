@@ -46,6 +46,7 @@ use crate::{
         tables::{ConntrackTables, Tables},
     },
     cni::sandboxes::Store,
+    conntrack::Reports,
     discovery::{Findings, Pods, decide::Claimant},
     flows::{FlowLog, Subscription},
     source::{Report, Update},
@@ -86,6 +87,8 @@ pub(crate) struct Parts {
     pub(crate) masquerade_all: bool,
     pub(crate) tables: Tables,
     pub(crate) conntrack: ConntrackTables,
+    /// What the last sweeps of these came to.
+    pub(crate) sweeps: watch::Receiver<Reports>,
     pub(crate) hooks: Hooks,
     pub(crate) clock: Arc<Clock>,
     /// What loading had to say.
@@ -115,6 +118,7 @@ pub(crate) struct Engine {
     state: ClusterState,
     tables: Tables,
     conntrack: ConntrackTables,
+    sweeps: watch::Receiver<Reports>,
     hooks: Hooks,
     clock: Arc<Clock>,
     notes: Vec<String>,
@@ -172,6 +176,7 @@ impl Engine {
             state,
             tables: parts.tables,
             conntrack: parts.conntrack,
+            sweeps: parts.sweeps,
             hooks: parts.hooks,
             clock: parts.clock,
             notes: parts.notes,

@@ -66,8 +66,10 @@ pub(crate) fn require(args: &RunArgs) -> Result<(), PreflightError> {
         });
     }
     let machine = facts::machine();
+    let tables = judge::memory(&args.sizes.maps(), facts::possible_cpus(), facts::memory());
     match judge::machine(&machine, args.hook)
         .into_iter()
+        .chain([tables])
         .find(|finding| finding.result == judge::Outcome::Fail)
     {
         Some(finding) => Err(PreflightError::Unfit {

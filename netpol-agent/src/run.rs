@@ -24,8 +24,9 @@ use crate::{
     bpf::{
         debug_log::{self, DebugLog},
         hook::Hooks,
-        load::{self, PinDirs},
+        load::{self, Limits, PinDirs},
         netns::{self, Owner},
+        shares::Shares,
         syscall,
         table::Table,
         tables::ConntrackTables,
@@ -111,20 +112,23 @@ impl Agent {
             tracing::info!(root = %dirs.root.display(), "removing pins of a namespace that is gone");
             cleanup::remove_stale(&dirs, &netlink).await?;
         }
-        let loaded = tokio::task::block_in_place(|| {
-            load::load(&dirs, &args.sizes.maps(), args.events_per_second)
-        })?;
+        let limits = Limits {
+            events_per_second: args.events_per_second,
+            new_per_endpoint: args.sizes.new_per_endpoint(),
+        };
+        let loaded = tokio::task::block_in_place(|| load::load(&dirs, &args.sizes.maps(), limits))?;
         for note in &loaded.notes {
             tracing::warn!("{note}");
         }
         let (mut source, first) = Source::open(args).await?;
         let (announcer, announcing) = source.announcer().unzip();
         let clock = Arc::new(loaded.clock);
-        let sweeper = Sweeper {
-            tables: ConntrackTables::open(&dirs.maps)?,
-            endpoints: Table::open(&dirs.maps, maps::ENDPOINT)?,
-            clock: Arc::clone(&clock),
-        };
+        let sweeper = Sweeper::new(
+            ConntrackTables::open(&dirs.maps)?,
+            Table::open(&dirs.maps, maps::ENDPOINT)?,
+            Shares::open(&dirs.maps)?,
+            Arc::clone(&clock),
+        );
         let sandboxes = cni::sandboxes::directory(&args.places.socket);
         let sandboxes = Store::open(sandboxes.clone())
             .with_context(|| format!("make {}", sandboxes.display()))?;
@@ -138,6 +142,7 @@ impl Agent {
             masquerade_all: args.masquerade_all,
             tables: loaded.tables,
             conntrack: ConntrackTables::open(&dirs.maps)?,
+            sweeps: sweeper.reports(),
             hooks: Hooks::new(hook, dirs.clone(), loaded.programs, netlink.clone()),
             clock,
             notes: loaded.notes,

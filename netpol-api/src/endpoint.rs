@@ -25,6 +25,20 @@ pub struct Endpoint {
     pub egress: Isolation,
     /// Rises with every change of what it may do.
     pub generation: u32,
+    /// Its tracked connections.
+    #[serde(default)]
+    pub connections: ConnectionCount,
+}
+
+/// How many connections of an endpoint are tracked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionCount {
+    /// Those that nobody has answered yet.
+    pub new: u64,
+    /// Those that were answered.
+    pub replied: u64,
+    /// Those that policy allowed and that found no room, since the endpoint is there.
+    pub refused: u64,
 }
 
 /// Whether what should hold for an endpoint holds.

@@ -20,7 +20,8 @@ mod status;
 pub use api_server::{ApiServerStatus, WatchState, WatchStatus};
 pub use cni::{CniAttachment, CniInstallation, CniKey, CniRefusal};
 pub use endpoint::{
-    Connection, ConnectionState, Endpoint, EndpointState, Isolation, Policy, PolicyProblem,
+    Connection, ConnectionCount, ConnectionState, Endpoint, EndpointState, Isolation, Policy,
+    PolicyProblem,
 };
 pub use enforcement::{
     EnforcementReport, KernelEntry, KernelSet, PodEnforcement, PolicyEnforcement, PolicyRule,
@@ -28,7 +29,8 @@ pub use enforcement::{
 pub use flow::{Flow, Peer};
 pub use rule::{CounterRow, Direction, ObjectName, RuleRef, Verdict};
 pub use status::{
-    DropCount, Hook, InvalidObject, Losses, ManifestStatus, Note, Status, TableFill, WaitOutcome,
+    DropCount, Hook, InvalidObject, Losses, ManifestStatus, Note, Status, Sweep, TableFill,
+    WaitOutcome,
 };
 
 /// Version of this API; an agent refuses requests of another one by name.

@@ -113,6 +113,10 @@ pub struct CounterRow {
     pub packets: u64,
     /// Bytes, link-layer headers included.
     pub bytes: u64,
+    /// Connections that were open when a change of policy forbade them, and are cut under this
+    /// rule. Each is counted once; its packets from then on are among [`CounterRow::packets`].
+    #[serde(default)]
+    pub connections_cut: u64,
     /// The local pods the rule applies to. Counts are of the rule, all these pods together.
     pub pods: Vec<ObjectName>,
 }

@@ -37,6 +37,9 @@ pub struct Status {
     pub invalid: Vec<InvalidObject>,
     /// How full the maps are.
     pub tables: Vec<TableFill>,
+    /// The last sweeps of the tables of connections.
+    #[serde(default)]
+    pub sweeps: Vec<Sweep>,
     /// Drops that are no policy's.
     pub drops: Vec<DropCount>,
     /// What was lost.
@@ -91,6 +94,21 @@ pub struct TableFill {
     pub used: u64,
     /// Entries it can hold.
     pub capacity: u64,
+}
+
+/// The last time a table was cleared of connections that are over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// The table.
+    pub table: String,
+    /// Entries that were there.
+    pub seen: u64,
+    /// Entries that were over and removed.
+    pub removed: u64,
+    /// How long it took.
+    pub microseconds: u64,
+    /// Counts of what an endpoint holds that had drifted, and were corrected.
+    pub corrected: u64,
 }
 
 /// Drops for one reason that is no policy's.

@@ -47,11 +47,14 @@ pub enum DropReason {
     UnknownEndpoint = 11,
     /// The pod has more addresses of one family than an endpoint can have: it is closed.
     TooManyAddresses = 12,
+    /// The connection is allowed, but the endpoint holds its share of the table of new
+    /// connections: other endpoints' still find room.
+    EndpointShare = 21,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Truncated,
         Self::UnknownEtherType,
         Self::MalformedHeader,
@@ -64,6 +67,7 @@ impl DropReason {
         Self::Inconsistent,
         Self::UnknownEndpoint,
         Self::TooManyAddresses,
+        Self::EndpointShare,
     ];
 
     /// The reason of a counter number.
@@ -95,6 +99,7 @@ impl DropReason {
             Self::Inconsistent => "inconsistent maps",
             Self::UnknownEndpoint => "no entry for this interface",
             Self::TooManyAddresses => "the pod has more than two addresses of one family",
+            Self::EndpointShare => "the pod's share of the connection table is used up",
         }
     }
 }

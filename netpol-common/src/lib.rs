@@ -17,6 +17,7 @@ pub mod conntrack;
 pub mod counter;
 pub mod endpoint;
 pub mod event;
+pub mod held;
 pub mod identity;
 pub mod maps;
 pub mod note;
@@ -26,7 +27,7 @@ pub mod service;
 
 /// Version of everything in this crate. Maps and links are pinned under a directory that carries
 /// it; an agent never reads the pins of another version.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// A direction, always the endpoint's view: egress is traffic from the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -38,6 +38,16 @@ pub const CONNTRACK_V6: &str = "CONNTRACK_V6";
 pub const CONNTRACK_NEW_V4: &str = "CONNTRACK_NEW_V4";
 /// [`crate::conntrack::Key6`] -> [`crate::conntrack::Connection`], not replied.
 pub const CONNTRACK_NEW_V6: &str = "CONNTRACK_NEW_V6";
+/// Interface index -> [`crate::held::Held`]; the agent makes the entries, the programs count.
+pub const HELD: &str = "HELD";
+/// One [`crate::held::Held`]: of all endpoints together.
+pub const HELD_TOTAL: &str = "HELD_TOTAL";
+/// Interface index -> [`crate::held::Swept`]; written by the agent alone.
+pub const SWEPT: &str = "SWEPT";
+/// One [`crate::held::Swept`]: of all endpoints together.
+pub const SWEPT_TOTAL: &str = "SWEPT_TOTAL";
+/// Counter number -> connections that were cut under it, a `u64`; an array that all CPUs share.
+pub const CUTS: &str = "CUTS";
 /// Counter number -> [`crate::counter::Counter`], per CPU.
 pub const COUNTERS: &str = "COUNTERS";
 /// Ring buffer of [`crate::event::Event`].
@@ -48,7 +58,7 @@ pub const EVENT_LIMIT: &str = "EVENT_LIMIT";
 pub const NUMBERS: &str = "NUMBERS";
 
 /// Every map that the programs use.
-pub const PROGRAM_MAPS: [&str; 19] = [
+pub const PROGRAM_MAPS: [&str; 24] = [
     ENDPOINT,
     ENDPOINT_ENTRIES,
     IDENTITY_V4,
@@ -65,6 +75,11 @@ pub const PROGRAM_MAPS: [&str; 19] = [
     CONNTRACK_V6,
     CONNTRACK_NEW_V4,
     CONNTRACK_NEW_V6,
+    HELD,
+    HELD_TOTAL,
+    SWEPT,
+    SWEPT_TOTAL,
+    CUTS,
     COUNTERS,
     EVENTS,
     EVENT_LIMIT,
@@ -86,6 +101,10 @@ pub const CLOCK: &str = "tc_clock";
 pub const TIMEOUTS: &str = "TIMEOUTS";
 /// Global: kernel ticks a second.
 pub const TICKS_PER_SECOND: &str = "TICKS_PER_SECOND";
+/// Global: how many entries each conntrack map holds, by [`crate::held::Place`].
+pub const CAPACITIES: &str = "CAPACITIES";
+/// Global: new connections that one endpoint may hold in each family, however much is free.
+pub const NEW_PER_ENDPOINT: &str = "NEW_PER_ENDPOINT";
 /// Global: events a second and CPU that are sent at most.
 pub const EVENTS_PER_SECOND: &str = "EVENTS_PER_SECOND";
 

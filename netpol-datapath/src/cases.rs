@@ -27,10 +27,10 @@ use std::string::String;
 use std::vec::Vec;
 
 pub use host::Host;
-pub use run::{Failure, Observation, Subject, Tracked, run};
-pub use setup::{Setup, node_key};
+pub use run::{Failure, Holding, Observation, Subject, Tracked, run};
+pub use setup::{Other, OtherKey, Others, Setup, node_key};
 pub use step::{Expected, PacketStep, Step};
-pub use world::{IFINDEX, NEW_CAPACITY, REPLIED_CAPACITY};
+pub use world::{IFINDEX, NEW_CAPACITY, OTHER_IFINDEX, REPLIED_CAPACITY};
 
 /// A sequence of packets, and what must become of them.
 #[derive(Clone, Debug)]

@@ -45,6 +45,7 @@ const fn not_understood(reason: DropReason) -> bool {
         | DropReason::NotForEndpoint => true,
         DropReason::Spoofed
         | DropReason::ConntrackFull
+        | DropReason::EndpointShare
         | DropReason::PolicyTooLarge
         | DropReason::Inconsistent
         | DropReason::UnknownEndpoint

@@ -16,7 +16,8 @@
 //!                       │
 //!                 track.rs    a tracked connection of the current generation: its verdict
 //!                       │     one of an older generation: judged again, renewed or cut
-//!                       │     none: judged, then tracked (midstream.rs says when not)
+//!                       │     none: judged, then tracked (midstream.rs says when not), if the
+//!                       │     endpoint's share of the table has room (track/room.rs)
 //!                       │
 //!                 judge.rs    Service or identity of the peer, policy set, ports
 //!                       │
@@ -58,7 +59,7 @@ mod transport;
 mod verdict;
 
 pub use packet::Packet;
-pub use tables::{Connections, Table, Tables};
+pub use tables::{Connections, Inserted, Table, Tables};
 pub use verdict::Decision;
 
 use context::Context;

@@ -4,11 +4,13 @@
 //! the agent writes is public; what the programs write is read through methods. The clock stands
 //! still until it is set. Not for several threads at once: one [`Memory`] each.
 
+mod connections;
 mod hash;
 mod packet;
 mod prefix;
 
 use core::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::vec::Vec;
 
 pub use hash::{Full, HashTable};
@@ -24,7 +26,8 @@ use netpol_common::note::{Note, PLACES};
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
 use netpol_common::service::ServiceKey;
 
-use crate::{Connections, Table, Tables};
+use crate::{Table, Tables};
+use connections::Conntrack;
 
 /// Ticks a second of [`Memory`]'s clock.
 pub const TICKS_PER_SECOND: u32 = 250;
@@ -42,6 +45,8 @@ pub struct Capacities {
     pub replied: usize,
     /// Connections that have not, of each family.
     pub new: usize,
+    /// Of these, how many one endpoint may hold, however much is free.
+    pub new_per_endpoint: usize,
     /// Counters; numbers from here on are not counted.
     pub counters: usize,
     /// Events that nobody has taken yet.
@@ -55,6 +60,7 @@ impl Default for Capacities {
             agent: 262_144,
             replied: 262_144,
             new: 65_536,
+            new_per_endpoint: 65_536,
             counters: 16_384,
             events: 16_384,
         }
@@ -88,17 +94,13 @@ pub struct Memory {
     notes: RefCell<HashTable<u32, Note>>,
     conntrack_v4: RefCell<Conntrack<Key4>>,
     conntrack_v6: RefCell<Conntrack<Key6>>,
+    refused: RefCell<BTreeMap<u32, u64>>,
+    cuts: RefCell<BTreeMap<u32, u64>>,
     counters: RefCell<Vec<Counter>>,
     events: RefCell<Vec<Event>>,
     event_limit: Cell<EventLimit>,
     ticks: Cell<u32>,
     capacities: Capacities,
-}
-
-/// The two conntrack tables of a family.
-struct Conntrack<K> {
-    replied: HashTable<K, Connection>,
-    new: HashTable<K, Connection>,
 }
 
 impl Default for Memory {
@@ -126,6 +128,8 @@ impl Memory {
             events_per_second: u32::MAX,
             conntrack_v4: RefCell::new(Conntrack::new(&capacities)),
             conntrack_v6: RefCell::new(Conntrack::new(&capacities)),
+            refused: RefCell::default(),
+            cuts: RefCell::default(),
             counters: RefCell::default(),
             events: RefCell::default(),
             event_limit: Cell::default(),
@@ -148,13 +152,13 @@ impl Memory {
     /// The IPv4 connections of a table, in the order of their keys.
     #[must_use]
     pub fn connections_v4(&self, table: Table) -> Vec<(Key4, Connection)> {
-        self.conntrack_v4.borrow().table(table).sorted()
+        self.conntrack_v4.borrow().sorted(table)
     }
 
     /// The IPv6 connections of a table, in the order of their keys.
     #[must_use]
     pub fn connections_v6(&self, table: Table) -> Vec<(Key6, Connection)> {
-        self.conntrack_v6.borrow().table(table).sorted()
+        self.conntrack_v6.borrow().sorted(table)
     }
 
     /// Forgets every connection.
@@ -168,6 +172,31 @@ impl Memory {
     pub fn counter(&self, number: u32) -> Counter {
         let counters = self.counters.borrow();
         counters.get(number as usize).copied().unwrap_or_default()
+    }
+
+    /// Connections that were cut under a counter.
+    #[must_use]
+    pub fn cuts(&self, number: u32) -> u64 {
+        self.cuts.borrow().get(&number).copied().unwrap_or_default()
+    }
+
+    /// Connections of an endpoint that found no room.
+    #[must_use]
+    pub fn refused(&self, ifindex: u32) -> u64 {
+        let refused = self.refused.borrow();
+        refused.get(&ifindex).copied().unwrap_or_default()
+    }
+
+    /// How many connections an endpoint holds, by [`netpol_common::held::Place`].
+    #[must_use]
+    pub fn held(&self, ifindex: u32) -> [u64; 4] {
+        let (v4, v6) = (self.conntrack_v4.borrow(), self.conntrack_v6.borrow());
+        [
+            v4.held(Table::New, ifindex),
+            v6.held(Table::New, ifindex),
+            v4.held(Table::Replied, ifindex),
+            v6.held(Table::Replied, ifindex),
+        ]
     }
 
     /// Everything that was counted, by number, without those at zero.
@@ -189,34 +218,6 @@ impl Memory {
     #[must_use]
     pub fn take_events(&self) -> Vec<Event> {
         self.events.take()
-    }
-}
-
-impl<K: Copy + Eq + Ord + core::hash::Hash> Conntrack<K> {
-    fn new(capacities: &Capacities) -> Self {
-        Self {
-            replied: HashTable::new(capacities.replied),
-            new: HashTable::new(capacities.new),
-        }
-    }
-
-    fn table(&self, table: Table) -> &HashTable<K, Connection> {
-        match table {
-            Table::Replied => &self.replied,
-            Table::New => &self.new,
-        }
-    }
-
-    fn table_mut(&mut self, table: Table) -> &mut HashTable<K, Connection> {
-        match table {
-            Table::Replied => &mut self.replied,
-            Table::New => &mut self.new,
-        }
-    }
-
-    fn clear(&mut self) {
-        self.replied.clear();
-        self.new.clear();
     }
 }
 
@@ -288,6 +289,14 @@ impl Tables for Memory {
         true
     }
 
+    fn count_cut(&self, counter: u32) -> bool {
+        let there = (counter as usize) < self.capacities.counters;
+        if there {
+            *self.cuts.borrow_mut().entry(counter).or_default() += 1;
+        }
+        there
+    }
+
     fn emit(&self, event: &Event) -> bool {
         let mut events = self.events.borrow_mut();
         let room = events.len() < self.capacities.events;
@@ -319,48 +328,5 @@ impl Tables for Memory {
 
     fn events_per_second(&self) -> u32 {
         self.events_per_second
-    }
-}
-
-/// Which of the two families' tables a key belongs to.
-trait FamilyKey: Copy + Eq + Ord + core::hash::Hash {
-    fn conntrack(memory: &Memory) -> &RefCell<Conntrack<Self>>;
-}
-
-impl FamilyKey for Key4 {
-    fn conntrack(memory: &Memory) -> &RefCell<Conntrack<Self>> {
-        &memory.conntrack_v4
-    }
-}
-
-impl FamilyKey for Key6 {
-    fn conntrack(memory: &Memory) -> &RefCell<Conntrack<Self>> {
-        &memory.conntrack_v6
-    }
-}
-
-impl<K: FamilyKey> Connections<K> for Memory {
-    type Place = (Table, K);
-
-    fn find(&self, table: Table, key: &K) -> Option<(Connection, Self::Place)> {
-        let conntrack = K::conntrack(self).borrow();
-        let connection = conntrack.table(table).get(key)?;
-        Some((*connection, (table, *key)))
-    }
-
-    fn touch(&self, (table, key): Self::Place, ticks: u32) {
-        let mut conntrack = K::conntrack(self).borrow_mut();
-        if let Some(connection) = conntrack.table_mut(table).get_mut(&key) {
-            connection.last_seen = ticks;
-        }
-    }
-
-    fn put(&self, table: Table, key: &K, connection: &Connection) -> bool {
-        let mut conntrack = K::conntrack(self).borrow_mut();
-        conntrack.table_mut(table).insert(*key, *connection).is_ok()
-    }
-
-    fn remove(&self, table: Table, key: &K) {
-        K::conntrack(self).borrow_mut().table_mut(table).remove(key);
     }
 }

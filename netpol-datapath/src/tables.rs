@@ -8,6 +8,7 @@
 use netpol_common::conntrack::{Connection, Timeout};
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::{Event, EventLimit};
+use netpol_common::held::{Place, Usage};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
 use netpol_common::note::Note;
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
@@ -22,7 +23,30 @@ pub enum Table {
     New,
 }
 
-/// The conntrack tables of one family, by its key.
+impl Table {
+    /// How many times what is left free of the table one endpoint may hold.
+    #[inline(always)]
+    pub(crate) const fn weight(self) -> u64 {
+        match self {
+            Self::Replied => Place::RepliedV4.weight(),
+            Self::New => Place::NewV4.weight(),
+        }
+    }
+}
+
+/// What became of an entry that was to be inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is there now.
+    Created,
+    /// There is one of its key; it was left alone.
+    There,
+    /// The table is full.
+    Full,
+}
+
+/// The conntrack tables of one family, by its key. What is inserted and removed is counted for
+/// the endpoint of the key.
 pub trait Connections<K> {
     /// Where a connection was found.
     type Place: Copy;
@@ -33,12 +57,22 @@ pub trait Connections<K> {
     /// Writes [`Connection::last_seen`] in place.
     fn touch(&self, place: Self::Place, ticks: u32);
 
-    /// Inserts or replaces a connection; false when the table is full.
+    /// Inserts a connection where there is none.
     #[must_use]
-    fn put(&self, table: Table, key: &K, connection: &Connection) -> bool;
+    fn insert(&self, table: Table, key: &K, connection: &Connection) -> Inserted;
+
+    /// Writes over a connection; false when there is none.
+    fn replace(&self, table: Table, key: &K, connection: &Connection) -> bool;
 
     /// Removes a connection, if it is there.
     fn remove(&self, table: Table, key: &K);
+
+    /// How a table is used, by the endpoint of a key and by all; none when the endpoint's entries
+    /// are missing.
+    fn usage(&self, table: Table, key: &K) -> Option<Usage>;
+
+    /// Counts, for the endpoint of a key, a connection that found no room.
+    fn refuse(&self, key: &K);
 }
 
 /// Every other map, the clock, and the globals.
@@ -75,6 +109,9 @@ pub trait Tables {
     /// Adds one packet of `bytes` to a counter; false when there is no such counter.
     #[must_use]
     fn count(&self, counter: u32, bytes: u32) -> bool;
+    /// Counts a connection that was cut under a counter; false when there is no such counter.
+    #[must_use]
+    fn count_cut(&self, counter: u32) -> bool;
     /// Sends an event; false when the ring buffer is full.
     #[must_use]
     fn emit(&self, event: &Event) -> bool;

@@ -12,6 +12,7 @@
 
 mod known;
 mod open;
+mod room;
 
 use netpol_common::conntrack::{Connection, timeout_class};
 use netpol_common::counter::DropReason;
@@ -93,11 +94,8 @@ fn find_in<K, T: Tables + Connections<K>>(
     let (connection, place) = tables.find(table, key)?;
     let timeout = tables.timeout(timeout_class(selector, connection.state));
     if expired(connection.last_seen, now, timeout) {
-        // One key is in one table: what is left among the replied ones would be found before a
-        // new connection of the same ports.
-        if table == Table::Replied {
-            tables.remove(table, key);
-        }
+        // Removed rather than written over: what comes next may be of the other table.
+        tables.remove(table, key);
         return None;
     }
     Some(Found {

@@ -8,6 +8,7 @@ use netpol_common::address::v4_word;
 use netpol_common::conntrack::{Connection, Key4, Key6, Timeout};
 use netpol_common::endpoint::{Endpoint, EndpointDirection, flags};
 use netpol_common::event::{Event, EventLimit};
+use netpol_common::held::Usage;
 use netpol_common::identity::{Address4, Address6, POD, Prefix4, Prefix6};
 use netpol_common::note::Note;
 use netpol_common::policy::{ALLOW, Grant, PolicyKey, PortKey, PortVerdict};
@@ -15,7 +16,7 @@ use netpol_common::protocol::TCP;
 use netpol_common::service::ServiceKey;
 use netpol_datapath::build::{packet, tcp};
 use netpol_datapath::memory::{Memory, SlicePacket};
-use netpol_datapath::{Connections, Decision, Table, Tables, from_endpoint, to_endpoint};
+use netpol_datapath::{Connections, Decision, Inserted, Table, Tables, from_endpoint, to_endpoint};
 
 /// Maps that count how often they are asked.
 struct Counted<'a> {
@@ -85,6 +86,9 @@ impl Tables for Counted<'_> {
     fn count(&self, counter: u32, bytes: u32) -> bool {
         self.ask("counters").count(counter, bytes)
     }
+    fn count_cut(&self, counter: u32) -> bool {
+        self.ask("cuts").count_cut(counter)
+    }
     fn emit(&self, event: &Event) -> bool {
         self.memory.emit(event)
     }
@@ -119,11 +123,22 @@ macro_rules! counted_connections {
             fn touch(&self, place: Self::Place, ticks: u32) {
                 <Memory as Connections<$key>>::touch(self.memory, place, ticks);
             }
-            fn put(&self, table: Table, key: &$key, connection: &Connection) -> bool {
-                self.ask("conntrack, written").put(table, key, connection)
+            fn insert(&self, table: Table, key: &$key, connection: &Connection) -> Inserted {
+                self.ask("conntrack, written")
+                    .insert(table, key, connection)
+            }
+            fn replace(&self, table: Table, key: &$key, connection: &Connection) -> bool {
+                self.ask("conntrack, written")
+                    .replace(table, key, connection)
             }
             fn remove(&self, table: Table, key: &$key) {
                 self.ask("conntrack, written").remove(table, key);
+            }
+            fn usage(&self, table: Table, key: &$key) -> Option<Usage> {
+                self.ask("held").usage(table, key)
+            }
+            fn refuse(&self, key: &$key) {
+                self.ask("held, written").refuse(key);
             }
         }
     };

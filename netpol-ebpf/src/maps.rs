@@ -12,6 +12,7 @@ use netpol_common::conntrack::{Connection, Key4, Key6, TIMEOUT_SECONDS};
 use netpol_common::counter::Counter;
 use netpol_common::endpoint::{Endpoint, Slot};
 use netpol_common::event::EventLimit;
+use netpol_common::held::{Held, Place, Swept};
 use netpol_common::identity::{Address4, Address6};
 use netpol_common::note::{Note, PLACES};
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
@@ -59,6 +60,18 @@ pub(crate) static CONNTRACK_NEW_V4: HashMap<Key4, Connection> =
 #[map]
 pub(crate) static CONNTRACK_NEW_V6: HashMap<Key6, Connection> =
     HashMap::with_max_entries(16_384, 0);
+/// Allocated in advance: a program may add to an element that has just been removed, and must then
+/// meet a counter of another endpoint, not another map's memory.
+#[map]
+pub(crate) static HELD: HashMap<u32, Held> = HashMap::with_max_entries(1024, 0);
+#[map]
+pub(crate) static HELD_TOTAL: Array<Held> = Array::with_max_entries(1, 0);
+#[map]
+pub(crate) static SWEPT: HashMap<u32, Swept> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static SWEPT_TOTAL: Array<Swept> = Array::with_max_entries(1, 0);
+#[map]
+pub(crate) static CUTS: Array<u64> = Array::with_max_entries(16_384, 0);
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(16_384, 0);
 #[map]
@@ -74,6 +87,12 @@ const DEFAULT_TICKS_PER_SECOND: u32 = 250;
 pub(crate) static TIMEOUTS: Global<[u32; TIMEOUT_SECONDS.len()]> = Global::new(default_timeouts());
 #[unsafe(no_mangle)]
 pub(crate) static TICKS_PER_SECOND: Global<u32> = Global::new(DEFAULT_TICKS_PER_SECOND);
+/// Entries of the conntrack maps, by [`Place`].
+#[unsafe(no_mangle)]
+pub(crate) static CAPACITIES: Global<[u32; Place::COUNT]> =
+    Global::new([65_536, 16_384, 262_144, 65_536]);
+#[unsafe(no_mangle)]
+pub(crate) static NEW_PER_ENDPOINT: Global<u32> = Global::new(u32::MAX);
 #[unsafe(no_mangle)]
 pub(crate) static EVENTS_PER_SECOND: Global<u32> = Global::new(1000);
 

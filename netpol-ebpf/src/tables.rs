@@ -1,19 +1,22 @@
 //! The kernel's maps behind the datapath's traits.
 
+use core::arch::asm;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, from_ref};
 
+use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
 use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::maps::HashMap;
 use aya_ebpf::maps::lpm_trie;
 use netpol_common::conntrack::{Connection, Key4, Key6, Timeout};
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::{Event, EventLimit};
+use netpol_common::held::{Held, Moves, Place, Usage, held};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
 use netpol_common::note::Note;
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
 use netpol_common::service::ServiceKey;
-use netpol_datapath::{Connections, Table, Tables};
+use netpol_datapath::{Connections, Inserted, Table, Tables};
 
 use crate::maps;
 
@@ -111,6 +114,16 @@ impl Tables for KernelMaps {
     }
 
     #[inline(always)]
+    fn count_cut(&self, counter: u32) -> bool {
+        let Some(cuts) = maps::CUTS.get_ptr_mut(counter) else {
+            return false;
+        };
+        // SAFETY: `cuts` is an element of an array.
+        unsafe { add_one(cuts) };
+        true
+    }
+
+    #[inline(always)]
     fn emit(&self, event: &Event) -> bool {
         let Some(mut record) = maps::EVENTS.reserve::<MaybeUninit<Event>>(0) else {
             return false;
@@ -173,6 +186,8 @@ fn copy<K, V: Copy>(map: &HashMap<K, V>, key: &K) -> Option<V> {
 /// The two conntrack maps of a family.
 trait Family: Sized + 'static {
     fn map(table: Table) -> &'static HashMap<Self, Connection>;
+    fn place(table: Table) -> Place;
+    fn endpoint(&self) -> u32;
 }
 
 impl Family for Key4 {
@@ -183,6 +198,19 @@ impl Family for Key4 {
             Table::New => &maps::CONNTRACK_NEW_V4,
         }
     }
+
+    #[inline(always)]
+    fn place(table: Table) -> Place {
+        match table {
+            Table::Replied => Place::RepliedV4,
+            Table::New => Place::NewV4,
+        }
+    }
+
+    #[inline(always)]
+    fn endpoint(&self) -> u32 {
+        self.endpoint
+    }
 }
 
 impl Family for Key6 {
@@ -192,6 +220,19 @@ impl Family for Key6 {
             Table::Replied => &maps::CONNTRACK_V6,
             Table::New => &maps::CONNTRACK_NEW_V6,
         }
+    }
+
+    #[inline(always)]
+    fn place(table: Table) -> Place {
+        match table {
+            Table::Replied => Place::RepliedV6,
+            Table::New => Place::NewV6,
+        }
+    }
+
+    #[inline(always)]
+    fn endpoint(&self) -> u32 {
+        self.endpoint
     }
 }
 
@@ -214,13 +255,123 @@ impl<K: Family> Connections<K> for KernelMaps {
     }
 
     #[inline(always)]
-    fn put(&self, table: Table, key: &K, connection: &Connection) -> bool {
-        K::map(table).insert(key, connection, 0).is_ok()
+    fn insert(&self, table: Table, key: &K, connection: &Connection) -> Inserted {
+        match K::map(table).insert(key, connection, u64::from(BPF_NOEXIST)) {
+            Ok(()) => {
+                count_for(key.endpoint(), |held| {
+                    // SAFETY: `held` points at an element, as `count_for` says.
+                    unsafe { &raw mut (*held).tables[K::place(table) as usize].opened }
+                });
+                Inserted::Created
+            }
+            Err(EEXIST) => Inserted::There,
+            Err(_) => Inserted::Full,
+        }
+    }
+
+    #[inline(always)]
+    fn replace(&self, table: Table, key: &K, connection: &Connection) -> bool {
+        K::map(table)
+            .insert(key, connection, u64::from(BPF_EXIST))
+            .is_ok()
     }
 
     #[inline(always)]
     fn remove(&self, table: Table, key: &K) {
-        // Another CPU may have been faster.
-        let _ = K::map(table).remove(key);
+        // Another CPU, or the agent, may have been faster: then they count it.
+        if K::map(table).remove(key).is_ok() {
+            count_for(key.endpoint(), |held| {
+                // SAFETY: as in `insert`.
+                unsafe { &raw mut (*held).tables[K::place(table) as usize].closed }
+            });
+        }
+    }
+
+    #[inline(always)]
+    fn usage(&self, table: Table, key: &K) -> Option<Usage> {
+        let place = K::place(table) as usize;
+        let endpoint = key.endpoint();
+        let own = maps::HELD.get_ptr(endpoint)?;
+        let all = maps::HELD_TOTAL.get_ptr(0)?;
+        // SAFETY: both point at elements; other CPUs add to them, and each number is read whole.
+        let (own, all) = unsafe { (moves(own, place), moves(all, place)) };
+        // SAFETY: as in `copy`.
+        let swept = unsafe { maps::SWEPT.get(&endpoint) }?.tables[place];
+        let swept_total = maps::SWEPT_TOTAL.get(0)?.tables[place];
+        let first = (&raw const maps::CAPACITIES).cast::<u32>();
+        // SAFETY: a place is an index of the array. Volatile, since the loader patches it.
+        let capacity = unsafe { first.add(place).read_volatile() };
+        Some(Usage {
+            own: held(own, swept),
+            all: held(all, swept_total),
+            capacity: u64::from(capacity),
+            most: match table {
+                Table::New => u64::from(maps::NEW_PER_ENDPOINT.load()),
+                Table::Replied => u64::MAX,
+            },
+        })
+    }
+
+    #[inline(always)]
+    fn refuse(&self, key: &K) {
+        count_for(key.endpoint(), |held| {
+            // SAFETY: as in `insert`.
+            unsafe { &raw mut (*held).refused }
+        });
+    }
+}
+
+/// What `bpf_map_update_elem` returns for a key that is there.
+const EEXIST: i32 = -17;
+
+/// What came and went in a table.
+///
+/// # Safety
+///
+/// `held` points at an element.
+#[inline(always)]
+unsafe fn moves(held: *const Held, place: usize) -> Moves {
+    // SAFETY: by this function's contract. Volatile: others write at the same time.
+    unsafe {
+        let moves = &raw const (*held).tables[place];
+        Moves {
+            opened: (&raw const (*moves).opened).read_volatile(),
+            closed: (&raw const (*moves).closed).read_volatile(),
+        }
+    }
+}
+
+/// Adds one to a number of an endpoint, and to that of all of them. `number` is given a pointer to
+/// an element. An endpoint that has just gone has none.
+#[inline(always)]
+fn count_for(endpoint: u32, number: impl Fn(*mut Held) -> *mut u64) {
+    if let Some(held) = maps::HELD.get_ptr_mut(endpoint) {
+        // SAFETY: the number is one of the element.
+        unsafe { add_one(number(held)) };
+    }
+    if let Some(held) = maps::HELD_TOTAL.get_ptr_mut(0) {
+        // SAFETY: the number is one of the element.
+        unsafe { add_one(number(held)) };
+    }
+}
+
+/// Adds one to a number that other CPUs add to.
+///
+/// By assembly: the atomic operation that returns nothing, the one that kernels before 5.12 have,
+/// has no name in Rust.
+///
+/// # Safety
+///
+/// `number` is in an element of a map.
+#[inline(always)]
+unsafe fn add_one(number: *mut u64) {
+    // SAFETY: by this function's contract; the verifier checks it.
+    unsafe {
+        asm!(
+            "lock *(u64 *)({number} + 0) += {one}",
+            number = in(reg) number,
+            one = in(reg) 1_u64,
+            options(nostack),
+        );
     }
 }

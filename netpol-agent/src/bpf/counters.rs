@@ -9,7 +9,11 @@ use std::{
 use bytemuck::Zeroable;
 use netpol_common::{counter::Counter, maps};
 
-use super::{error::LoadError, syscall};
+use super::{
+    error::LoadError,
+    syscall::{self, Write},
+    table::Table,
+};
 
 /// The map of verdict counters.
 #[derive(Debug)]
@@ -17,6 +21,7 @@ pub(crate) struct Counters {
     map: OwnedFd,
     capacity: u32,
     cpus: usize,
+    cuts: Table<u32, u64>,
 }
 
 impl Counters {
@@ -42,6 +47,7 @@ impl Counters {
             map,
             capacity: info.max_entries,
             cpus,
+            cuts: Table::open(directory, maps::CUTS)?,
         })
     }
 
@@ -67,10 +73,16 @@ impl Counters {
             }))
     }
 
+    /// Connections that were cut under a counter.
+    pub(crate) fn cuts(&self, number: u32) -> io::Result<u64> {
+        Ok(self.cuts.get(&number)?.unwrap_or_default())
+    }
+
     /// Sets a counter to zero on every CPU.
     pub(crate) fn reset(&self, number: u32) -> io::Result<()> {
         let zeros = vec![Counter::zeroed(); self.cpus];
         // SAFETY: as in `read`.
-        unsafe { syscall::map_update(self.map.as_fd(), &number, &zeros) }
+        unsafe { syscall::map_update(self.map.as_fd(), &number, &zeros, Write::Always) }?;
+        self.cuts.put(&number, &0)
     }
 }

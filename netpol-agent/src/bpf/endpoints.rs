@@ -16,13 +16,15 @@ use netpol_common::{
     maps,
 };
 
-use super::{error::LoadError, grace, table::Table};
+use super::{error::LoadError, grace, shares::Shares, table::Table};
 
 /// The endpoint map.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     index: Table<u32, Slot>,
     entries: Table<u32, Endpoint>,
+    /// What each endpoint holds of the conntrack tables; there before its entry is.
+    pub(crate) shares: Shares,
     slots: RefCell<Slots>,
 }
 
@@ -45,13 +47,22 @@ impl Endpoints {
             path: directory.join(maps::ENDPOINT),
             source,
         })?;
+        let shares = Shares::open(directory)?;
         let used: HashMap<u32, u32> = listed.into_iter().map(|(i, slot)| (i, slot.slot)).collect();
+        shares
+            .keep(&used.keys().copied().collect())
+            .map_err(|source| LoadError::Pin {
+                action: "write",
+                path: directory.join(maps::HELD),
+                source,
+            })?;
         let taken: HashSet<u32> = used.values().copied().collect();
         let resting = (0..entries.capacity()).rev();
         let resting = resting.filter(|slot| !taken.contains(slot)).collect();
         Ok(Self {
             index,
             entries,
+            shares,
             slots: RefCell::new(Slots {
                 used,
                 free: Vec::new(),
@@ -62,12 +73,16 @@ impl Endpoints {
 
     /// How many endpoints there can be.
     pub(crate) fn capacity(&self) -> u32 {
-        self.index.capacity().min(self.entries.capacity())
+        let least = self.index.capacity().min(self.entries.capacity());
+        least.min(self.shares.capacity())
     }
 
     /// Switches an endpoint to an entry.
     pub(crate) fn put(&self, ifindex: u32, endpoint: &Endpoint) -> io::Result<()> {
         let mut slots = self.slots.borrow_mut();
+        if !slots.used.contains_key(&ifindex) {
+            self.shares.add(ifindex)?;
+        }
         let slot = slots
             .take()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSPC))?;
@@ -91,7 +106,7 @@ impl Endpoints {
         let mut slots = self.slots.borrow_mut();
         let before = slots.used.remove(&ifindex);
         slots.resting.extend(before);
-        Ok(())
+        self.shares.remove(ifindex)
     }
 
     /// Every endpoint, as the programs see it.

@@ -19,6 +19,7 @@ use aya::{
 use netpol_common::{
     ABI_VERSION,
     conntrack::TIMEOUT_SECONDS,
+    held::Place,
     maps::{self, Digest, Number},
 };
 
@@ -27,7 +28,7 @@ use super::{
     debug_log::{self, DebugLog},
     error::LoadError,
     netns, object, syscall,
-    tables::Tables,
+    tables::{ConntrackTables, Tables},
 };
 
 /// Where the pins of this ABI version are.
@@ -75,6 +76,15 @@ impl PinDirs {
 #[derive(Clone, Debug)]
 pub(crate) struct MapSizes(pub(crate) BTreeMap<&'static str, u32>);
 
+/// What the programs are told beside the sizes of the maps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Events a second and CPU.
+    pub(crate) events_per_second: u32,
+    /// New connections that one endpoint may hold in each family.
+    pub(crate) new_per_endpoint: u32,
+}
+
 /// The two programs of an interface.
 #[derive(Debug)]
 pub(crate) struct Programs {
@@ -103,11 +113,7 @@ pub(crate) struct Loaded {
 }
 
 /// Loads everything; nothing is attached yet.
-pub(crate) fn load(
-    dirs: &PinDirs,
-    sizes: &MapSizes,
-    events_per_second: u32,
-) -> Result<Loaded, LoadError> {
+pub(crate) fn load(dirs: &PinDirs, sizes: &MapSizes, limits: Limits) -> Result<Loaded, LoadError> {
     raise_memory_limit();
     dirs.create()?;
     netns::note(dirs)?;
@@ -119,10 +125,13 @@ pub(crate) fn load(
     let ticks = clock.ticks_per_second();
     let log_level = debug_log::level();
     let timeouts = TIMEOUT_SECONDS.map(|seconds| seconds.saturating_mul(ticks));
+    let capacities = capacities(&ConntrackTables::open(&dirs.maps)?);
     let mut object = loader(dirs, sizes)
         .override_global(maps::TIMEOUTS, &timeouts, true)
         .override_global(maps::TICKS_PER_SECOND, &ticks, true)
-        .override_global(maps::EVENTS_PER_SECOND, &events_per_second, true)
+        .override_global(maps::CAPACITIES, &capacities, true)
+        .override_global(maps::NEW_PER_ENDPOINT, &limits.new_per_endpoint, true)
+        .override_global(maps::EVENTS_PER_SECOND, &limits.events_per_second, true)
         .override_global(debug_log::LEVEL, &log_level, false)
         .load(object::OBJECT)?;
     Ok(Loaded {
@@ -158,6 +167,11 @@ fn loader<'a>(dirs: &PinDirs, sizes: &'a MapSizes) -> EbpfLoader<'a> {
         loader.map_max_entries(name, *size);
     }
     loader
+}
+
+/// As the kernel has them: pinned maps keep the size they were made with.
+fn capacities(tables: &ConntrackTables) -> [u32; Place::COUNT] {
+    Place::ALL.map(|place| tables.capacity(place) as u32)
 }
 
 /// The map of numbers is the agent's alone, so no program brings it along.

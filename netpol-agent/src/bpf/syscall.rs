@@ -204,7 +204,16 @@ pub(crate) unsafe fn map_lookup<K: Pod, V: Pod>(
     found(unsafe { call(Command::MapLookup, &mut attr) })
 }
 
-/// Writes an entry, whether its key is there or not.
+/// Which keys an entry is written to: `BPF_ANY`, `BPF_NOEXIST`, `BPF_EXIST`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Write {
+    Always = 0,
+    New = 1,
+    There = 2,
+}
+
+/// Writes an entry.
 ///
 /// # Safety
 /// The map's keys have the size of `K`, its values that of `value`.
@@ -212,11 +221,13 @@ pub(crate) unsafe fn map_update<K: Pod, V: Pod>(
     map: BorrowedFd<'_>,
     key: &K,
     value: &[V],
+    write: Write,
 ) -> io::Result<()> {
     let mut attr = ElementAttr {
         map: number(map),
         key: address_of(key),
         value: address_of(value.as_ptr()),
+        flags: write as u64,
         ..ElementAttr::zeroed()
     };
     // SAFETY: by this function's contract the kernel reads a whole `K` and the whole of `value`.

@@ -12,7 +12,7 @@ use bytemuck::Pod;
 
 use super::{
     error::LoadError,
-    syscall::{self, Cursor, MAP_TYPE_HASH},
+    syscall::{self, Cursor, MAP_TYPE_HASH, Write},
 };
 
 /// Entries asked for at a time.
@@ -76,8 +76,29 @@ impl<K: Pod, V: Pod> Table<K, V> {
     }
 
     pub(crate) fn put(&self, key: &K, value: &V) -> io::Result<()> {
+        self.write(key, value, Write::Always)
+    }
+
+    /// Writes an entry where there is none.
+    pub(crate) fn put_new(&self, key: &K, value: &V) -> io::Result<()> {
+        match self.write(key, value, Write::New) {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Writes over an entry; does nothing where there is none.
+    pub(crate) fn put_there(&self, key: &K, value: &V) -> io::Result<()> {
+        match self.write(key, value, Write::There) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn write(&self, key: &K, value: &V, write: Write) -> io::Result<()> {
+        let value = slice::from_ref(value);
         // SAFETY: `open` has checked both sizes.
-        unsafe { syscall::map_update(self.map.as_fd(), key, slice::from_ref(value)) }
+        unsafe { syscall::map_update(self.map.as_fd(), key, value, write) }
     }
 
     /// Removes an entry; one that is not there is removed already.
@@ -86,16 +107,20 @@ impl<K: Pod, V: Pod> Table<K, V> {
         unsafe { syscall::map_delete(self.map.as_fd(), key) }.map(drop)
     }
 
-    /// Removes many entries in few calls. Entries that are not there are skipped.
-    pub(crate) fn delete_all(&self, mut keys: &[K]) -> io::Result<()> {
-        if !self.is_hash {
-            return keys.iter().try_for_each(|key| self.delete(key));
-        }
+    /// Removes many entries of a hash in few calls. Entries that are not there are skipped;
+    /// `removed` is given those that were removed.
+    pub(crate) fn delete_all(
+        &self,
+        mut keys: &[K],
+        mut removed: impl FnMut(&[K]),
+    ) -> io::Result<()> {
         while !keys.is_empty() {
-            // SAFETY: `open` has checked the key's size, and this is a hash.
-            let removed = unsafe { syscall::map_delete_batch(self.map.as_fd(), keys) }?;
+            // SAFETY: `open` has checked the key's size. Of what is no hash the kernel removes
+            // nothing.
+            let count = unsafe { syscall::map_delete_batch(self.map.as_fd(), keys) }?;
+            removed(keys.get(..count).unwrap_or(keys));
             // The kernel stops at a key that is not there: step over it.
-            keys = keys.get(removed + 1..).unwrap_or_default();
+            keys = keys.get(count + 1..).unwrap_or_default();
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use netpol_common::{
     conntrack::{Connection, Key4, Key6},
     counter::FIRST_RULE,
     endpoint::Endpoint,
+    held::Place,
     identity::{Address4, Address6, Prefix4, Prefix6},
     maps::{self, Digest, Number},
     policy::{Grant, PolicyKey, PortKey, PortVerdict},
@@ -76,6 +77,16 @@ impl Tables {
             // The first numbers belong to no rule.
             rules: self.counters.capacity().saturating_sub(FIRST_RULE),
         })
+    }
+
+    /// How many addresses of nodes there can be.
+    pub(crate) fn node_capacity(&self) -> u32 {
+        self.node.capacity()
+    }
+
+    /// How many numbers there can be.
+    pub(crate) fn numbers_capacity(&self) -> u32 {
+        self.numbers.capacity()
     }
 
     /// Does what an operation says.
@@ -184,6 +195,26 @@ impl ConntrackTables {
             v6: Table::open(directory, maps::CONNTRACK_V6)?,
             new_v4: Table::open(directory, maps::CONNTRACK_NEW_V4)?,
             new_v6: Table::open(directory, maps::CONNTRACK_NEW_V6)?,
+        })
+    }
+
+    /// The name of a map.
+    pub(crate) fn name(&self, place: Place) -> &'static str {
+        match place {
+            Place::NewV4 => self.new_v4.name(),
+            Place::NewV6 => self.new_v6.name(),
+            Place::RepliedV4 => self.v4.name(),
+            Place::RepliedV6 => self.v6.name(),
+        }
+    }
+
+    /// How many connections a map can hold.
+    pub(crate) fn capacity(&self, place: Place) -> u64 {
+        u64::from(match place {
+            Place::NewV4 => self.new_v4.capacity(),
+            Place::NewV6 => self.new_v6.capacity(),
+            Place::RepliedV4 => self.v4.capacity(),
+            Place::RepliedV6 => self.v6.capacity(),
         })
     }
 }

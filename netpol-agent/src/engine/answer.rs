@@ -41,7 +41,7 @@ impl Engine {
             Call::Stats => Reply::Stats(self.stats()),
             Call::ResetBaseline => {
                 let counts = self.counts();
-                self.baseline.set(counts);
+                self.baseline.set(counts, self.cut_counts());
                 Reply::Done
             }
             Call::Endpoints => Reply::Endpoints(self.endpoints()),

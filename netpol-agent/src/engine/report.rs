@@ -3,13 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netpol_api::{
-    ApiServerStatus, CniInstallation, CounterRow, DropCount, Endpoint, EndpointState,
-    InvalidObject, Isolation, Losses, ManifestStatus, Note, Policy, PolicyProblem, Status,
-    TableFill, Verdict, WaitOutcome,
+    ApiServerStatus, CniInstallation, ConnectionCount, CounterRow, DropCount, Endpoint,
+    EndpointState, InvalidObject, Isolation, Losses, ManifestStatus, Note, Policy, PolicyProblem,
+    Status, Sweep, TableFill, Verdict, WaitOutcome,
 };
 use netpol_common::{
     ABI_VERSION,
     counter::{self, Counter, DropReason},
+    held::Place,
+    maps,
 };
 use netpol_policy::{EndpointDirectionView, EndpointView, RuleAttribution};
 
@@ -18,7 +20,7 @@ use super::{
     names::{EXEMPTIONS, direction_of, object_name, rule_of, rule_ref},
     wait,
 };
-use crate::source::Origin;
+use crate::{bpf::shares::Count, source::Origin};
 
 /// How long a repair is shown after it was made.
 const REPAIRS_SHOWN: Duration = Duration::from_secs(3600);
@@ -46,6 +48,7 @@ impl Engine {
             endpoints,
             invalid: self.invalid(),
             tables: self.table_fill(),
+            sweeps: self.sweeps(),
             drops: self.drops(),
             losses: self.losses(),
             notes: self.notes(),
@@ -101,6 +104,22 @@ impl Engine {
             egress: isolation(&view.egress),
             generation: view.generation,
             addresses: view.addresses,
+            connections: self.connection_count(view.ifindex),
+        }
+    }
+
+    fn connection_count(&self, ifindex: Option<u32>) -> ConnectionCount {
+        let shares = &self.tables.endpoints.shares;
+        let count = ifindex.map(|ifindex| shares.of(ifindex)).transpose();
+        let count = count.unwrap_or_else(|error| {
+            tracing::warn!(?ifindex, %error, "cannot read what a pod holds");
+            None
+        });
+        let count = count.flatten().unwrap_or_default();
+        ConnectionCount {
+            new: count.now(Place::NewV4) + count.now(Place::NewV6),
+            replied: count.now(Place::RepliedV4) + count.now(Place::RepliedV6),
+            refused: count.held.refused,
         }
     }
 
@@ -213,12 +232,58 @@ impl Engine {
     }
 
     fn table_fill(&self) -> Vec<TableFill> {
+        let fill = |table: &str, used: u64, capacity: u64| TableFill {
+            table: table.to_owned(),
+            used,
+            capacity,
+        };
         let tables = self.state.tables().into_iter();
-        tables
-            .map(|table| TableFill {
-                table: table.map.to_owned(),
-                used: table.used,
-                capacity: table.capacity,
+        let mut fills: Vec<TableFill> = tables
+            .map(|table| fill(table.map, table.used, table.capacity))
+            .collect();
+        let own = [
+            (
+                maps::NODE,
+                self.mirror.node.len(),
+                self.tables.node_capacity(),
+            ),
+            (
+                maps::NUMBERS,
+                self.mirror.numbers.len(),
+                self.tables.numbers_capacity(),
+            ),
+        ];
+        fills.extend(own.map(|(name, used, capacity)| fill(name, used as u64, capacity.into())));
+        let total = self.tables.endpoints.shares.total();
+        let total = total.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot read how many connections there are");
+            Count::default()
+        });
+        let conntrack = &self.conntrack;
+        fills.extend(Place::ALL.map(|place| {
+            fill(
+                conntrack.name(place),
+                total.now(place),
+                conntrack.capacity(place),
+            )
+        }));
+        fills
+    }
+
+    fn sweeps(&self) -> Vec<Sweep> {
+        let reports = self.sweeps.borrow();
+        let places = Place::ALL.into_iter();
+        places
+            .filter_map(|place| {
+                let table = self.conntrack.name(place);
+                let report = reports.get(table)?;
+                Some(Sweep {
+                    table: table.to_owned(),
+                    seen: report.seen,
+                    removed: report.removed,
+                    microseconds: report.took.as_micros() as u64,
+                    corrected: report.corrected,
+                })
             })
             .collect()
     }
@@ -281,6 +346,7 @@ impl Engine {
             verdict,
             packets: count.packets,
             bytes: count.bytes,
+            connections_cut: self.baseline.cuts_since(number, self.cuts(number)),
             pods,
         }
     }
@@ -290,6 +356,21 @@ impl Engine {
         let rules = self.state.rules().into_iter().map(|(number, _)| number);
         let numbers = rules.chain(0..counter::FIRST_RULE);
         numbers.map(|number| (number, self.count(number))).collect()
+    }
+
+    /// How many connections every counter that can be shown has cut.
+    pub(crate) fn cut_counts(&self) -> Vec<(u32, u64)> {
+        let numbers = self.counts().into_iter();
+        numbers
+            .map(|(number, _)| (number, self.cuts(number)))
+            .collect()
+    }
+
+    fn cuts(&self, number: u32) -> u64 {
+        self.tables.counters.cuts(number).unwrap_or_else(|error| {
+            tracing::warn!(number, %error, "cannot read how many connections were cut");
+            0
+        })
     }
 
     fn count(&self, number: u32) -> Counter {

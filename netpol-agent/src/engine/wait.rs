@@ -34,7 +34,7 @@ fn sentence(endpoint: &Endpoint) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use netpol_api::{Isolation, ObjectName};
+    use netpol_api::{ConnectionCount, Isolation, ObjectName};
 
     use super::*;
 
@@ -51,6 +51,7 @@ mod tests {
             ingress: Isolation::default(),
             egress: Isolation::default(),
             generation: 0,
+            connections: ConnectionCount::default(),
         }
     }
 

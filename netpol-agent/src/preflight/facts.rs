@@ -34,6 +34,8 @@ pub(super) struct Facts {
     pub(super) sysctls: Sysctls,
     pub(super) sizes: MapSizes,
     pub(super) cpus: u64,
+    /// Bytes of memory that the node has.
+    pub(super) memory: Option<u64>,
 }
 
 /// The kernel, and what this process may do there.
@@ -82,7 +84,6 @@ pub(super) struct Sysctls {
 
 impl Facts {
     pub(super) async fn gather(wanted: &Wanted<'_>) -> anyhow::Result<Self> {
-        let cpus = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
         Ok(Self {
             machine: machine(),
             places: place_facts(wanted.places),
@@ -92,7 +93,8 @@ impl Facts {
                 bridge_calls_iptables: switch("/proc/sys/net/bridge/bridge-nf-call-iptables"),
             },
             sizes: wanted.sizes.clone(),
-            cpus: possible(&cpus),
+            cpus: possible_cpus(),
+            memory: memory(),
         })
     }
 }
@@ -166,6 +168,19 @@ fn place_facts(places: &Places) -> PlaceFacts {
 fn switch(path: &str) -> Option<bool> {
     let text = fs::read_to_string(path).ok()?;
     Some(text.trim() != "0")
+}
+
+/// How many CPUs a map per CPU has values for.
+pub(super) fn possible_cpus() -> u64 {
+    possible(&fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default())
+}
+
+/// Bytes of memory that the node has.
+pub(super) fn memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// `0-3,8-11`: how many a map per CPU has values for, which is one more than the highest.

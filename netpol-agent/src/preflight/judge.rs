@@ -1,13 +1,12 @@
 //! What the facts mean: pure.
 
-use netpol_common::maps;
 use serde::Serialize;
 
 use super::{
     capability::Capability,
     facts::{Facts, Machine, Refusal},
 };
-use crate::cli::HookChoice;
+use crate::{bpf::load::MapSizes, cli::HookChoice};
 
 mod memory;
 
@@ -33,6 +32,9 @@ pub(super) struct Finding {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) remedy: Option<String>,
+    /// What each map costs, where the check is about that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tables: Vec<memory::MapCost>,
 }
 
 /// The check of who else uses the directories.
@@ -52,6 +54,7 @@ fn finding(
         result,
         says: says.into(),
         remedy: remedy.map(str::to_owned),
+        tables: Vec::new(),
     }
 }
 
@@ -64,7 +67,7 @@ pub(super) fn all(facts: &Facts, hook: HookChoice) -> Vec<Finding> {
     let mut findings = machine(&facts.machine, hook);
     findings.extend(places(facts));
     findings.extend(network(facts));
-    findings.push(memory(facts));
+    findings.push(memory(&facts.sizes, facts.cpus, facts.memory));
     findings
 }
 
@@ -320,20 +323,49 @@ fn engines(facts: &Facts) -> Finding {
     )
 }
 
-fn memory(facts: &Facts) -> Finding {
-    let (now, most) = memory::bytes(&facts.sizes, facts.cpus);
+/// Whether the maps fit the node's memory, with what each costs.
+pub(super) fn memory(sizes: &MapSizes, cpus: u64, memory: Option<u64>) -> Finding {
+    let costs = memory::costs(sizes, cpus);
+    let (now, full) = memory::sum(&costs);
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    pass(
-        "tables",
-        format!(
-            "about {} MiB from the start, {} MiB when every table is full ({} connections, {} \
-             endpoints)",
-            mib(now),
-            mib(most),
-            facts.sizes.0[maps::CONNTRACK_V4],
-            facts.sizes.0[maps::ENDPOINT] / 2,
+    let most = costs.iter().filter(|cost| cost.flag.is_some());
+    let most = most.max_by_key(|cost| cost.full);
+    let says = format!(
+        "{} MiB from the start, {} MiB when every table is full",
+        mib(now),
+        mib(full)
+    );
+    let mut finding = match (memory, most) {
+        (Some(memory), Some(most)) if full > memory => finding(
+            "tables",
+            Outcome::Fail,
+            format!(
+                "the tables take {says}, and this node has {} MiB: {} {} is {} MiB of it",
+                mib(memory),
+                most.flag.unwrap_or_default(),
+                most.entries,
+                mib(most.full)
+            ),
+            Some("give it, and others of the list, a smaller number"),
         ),
-    )
+        (Some(memory), Some(most)) if full > memory / 2 => finding(
+            "tables",
+            Outcome::Warn,
+            format!("{says}, more than half of this node's {} MiB", mib(memory)),
+            Some(&format!(
+                "a smaller {} is the first that helps",
+                most.flag.unwrap_or_default()
+            )),
+        ),
+        _ => pass("tables", says),
+    };
+    finding.tables = costs;
+    finding
+}
+
+/// The costs of the maps as lines.
+pub(super) fn cost_table(finding: &Finding) -> String {
+    memory::table(&finding.tables)
 }
 
 #[cfg(test)]

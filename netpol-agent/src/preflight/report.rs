@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context;
 
-use super::judge::{Finding, Outcome};
+use super::judge::{Finding, Outcome, cost_table};
 use crate::cli::Output;
 
 /// What is printed.
@@ -37,6 +37,10 @@ fn table(findings: &[Finding]) -> String {
             let _ = writeln!(text, "      {:width$}  -> {remedy}", "");
         }
     }
+    for finding in findings.iter().filter(|finding| !finding.tables.is_empty()) {
+        text.push('\n');
+        text += &cost_table(finding);
+    }
     text
 }
 
@@ -51,12 +55,14 @@ mod tests {
                 result: Outcome::Pass,
                 says: "Linux 6.18".to_owned(),
                 remedy: None,
+                tables: Vec::new(),
             },
             Finding {
                 check: "bpffs",
                 result: Outcome::Fail,
                 says: "there is none".to_owned(),
                 remedy: Some("mount one".to_owned()),
+                tables: Vec::new(),
             },
         ]
     }

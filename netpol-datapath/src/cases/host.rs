@@ -7,7 +7,9 @@ use netpol_common::counter::Counter;
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::Event;
 
-use super::{IFINDEX, NEW_CAPACITY, REPLIED_CAPACITY, Setup, Subject, Tracked};
+use super::{
+    Holding, IFINDEX, NEW_CAPACITY, OTHER_IFINDEX, REPLIED_CAPACITY, Setup, Subject, Tracked,
+};
 use crate::memory::{Capacities, Memory, SlicePacket};
 use crate::{Decision, Table, from_endpoint, to_endpoint};
 
@@ -68,6 +70,20 @@ impl Subject for Host {
 
     fn events(&mut self) -> Vec<Event> {
         self.0.take_events()
+    }
+
+    fn holding(&mut self) -> Holding {
+        let own = self.0.held(IFINDEX);
+        let others = self.0.held(OTHER_IFINDEX);
+        Holding {
+            own,
+            all: core::array::from_fn(|place| own[place] + others[place]),
+            refused: self.0.refused(IFINDEX),
+        }
+    }
+
+    fn cuts(&mut self, number: u32) -> u64 {
+        self.0.cuts(number)
     }
 
     fn connections(&mut self) -> Vec<Tracked> {

@@ -53,7 +53,7 @@ pub(super) fn cases(net: &Net) -> Vec<Case> {
                 answer(SYN | ACK).passes(FROM_NODE),
                 Step::ForgetNodes,
                 Step::Switch(next(&setup, |_| {})),
-                answer(PSH | ACK).drops(DENY_IN),
+                answer(PSH | ACK).cuts(DENY_IN),
             ],
         ),
         Case::new(
@@ -64,8 +64,7 @@ pub(super) fn cases(net: &Net) -> Vec<Case> {
                 to_pod_from_node(packet(net.node, net.pod).tcp(10_250, 40_000, SYN | ACK))
                     .passes(NOT_ISOLATED),
                 Step::Switch(next(&setup, |_| {})),
-                to_pod_from_node(packet(net.node, net.pod).tcp(10_250, 40_000, ACK))
-                    .drops(DENY_OUT),
+                to_pod_from_node(packet(net.node, net.pod).tcp(10_250, 40_000, ACK)).cuts(DENY_OUT),
             ],
         ),
         Case::new(

@@ -43,7 +43,7 @@ fn tighten(net: &Net) -> Vec<Case> {
                 handshake_in(net),
                 vec![
                     Step::Switch(closed_in),
-                    in_data().drops(DENY_IN),
+                    in_data().cuts(DENY_IN),
                     in_answer().drops(DENY_IN),
                     in_data().drops(DENY_IN),
                     Step::Tracked { replied: 1, new: 0 },
@@ -56,7 +56,7 @@ fn tighten(net: &Net) -> Vec<Case> {
             setup.clone(),
             [
                 handshake_in(net),
-                vec![Step::Switch(closed_in), in_answer().drops(DENY_IN)],
+                vec![Step::Switch(closed_in), in_answer().cuts(DENY_IN)],
             ]
             .concat(),
         ),
@@ -89,7 +89,7 @@ fn tighten(net: &Net) -> Vec<Case> {
                         generation: closed_in.generation + 1,
                         ..closed_out
                     }),
-                    to_pod(packet(net.friend, net.pod).tcp(443, 40_000, ACK)).drops(DENY_OUT),
+                    to_pod(packet(net.friend, net.pod).tcp(443, 40_000, ACK)).cuts(DENY_OUT),
                 ],
             ]
             .concat(),
@@ -101,7 +101,7 @@ fn tighten(net: &Net) -> Vec<Case> {
                 handshake_in(net),
                 vec![
                     Step::Switch(closed_in),
-                    in_data().drops(DENY_IN),
+                    in_data().cuts(DENY_IN),
                     to_pod(packet(net.guest, net.pod).tcp(40_000, 80, SYN)).drops(DENY_IN),
                     from_pod(packet(net.pod, net.guest).tcp(80, 40_000, SYN)).drops(DENY_OUT),
                     Step::Tracked { replied: 1, new: 0 },
@@ -116,7 +116,7 @@ fn tighten(net: &Net) -> Vec<Case> {
                 to_pod(packet(net.friend, net.pod).tcp(40_000, 80, SYN)).opens(FRIEND_IN),
                 from_pod(packet(net.pod, net.friend).tcp(80, 40_000, SYN | ACK)).passes(FRIEND_IN),
                 Step::Switch(closed_in),
-                to_pod(packet(net.friend, net.pod).tcp(40_000, 80, ACK)).drops(DENY_IN),
+                to_pod(packet(net.friend, net.pod).tcp(40_000, 80, ACK)).cuts(DENY_IN),
                 from_pod(packet(net.pod, net.friend).tcp(80, 40_000, SYN)).opens(FRIEND_OUT),
                 Step::Tracked { replied: 0, new: 1 },
             ],
@@ -128,7 +128,7 @@ fn tighten(net: &Net) -> Vec<Case> {
                 to_pod(packet(net.friend, net.pod).udp(40_000, 53)).opens(FRIEND_IN),
                 from_pod(packet(net.pod, net.friend).udp(53, 40_000)).passes(FRIEND_IN),
                 Step::Switch(closed_in),
-                from_pod(packet(net.pod, net.friend).udp(53, 40_000)).drops(DENY_IN),
+                from_pod(packet(net.pod, net.friend).udp(53, 40_000)).cuts(DENY_IN),
                 Step::Wait(100),
                 from_pod(packet(net.pod, net.friend).udp(53, 40_000)).drops(DENY_IN),
                 Step::Wait(100),
@@ -154,10 +154,67 @@ fn relax(net: &Net) -> Vec<Case> {
                 handshake_in(net),
                 vec![
                     Step::Switch(closed),
-                    data().drops(DENY_IN),
+                    data().cuts(DENY_IN),
                     Step::Switch(open_again),
                     data().passes(WEB),
                     from_pod(packet(net.pod, net.guest).tcp(80, 40_000, ACK)).passes(WEB),
+                ],
+            ]
+            .concat(),
+        ),
+        Case::new(
+            "a connection is cut once, by the first change that forbids it",
+            setup.clone(),
+            [
+                handshake_in(net),
+                vec![
+                    Step::Switch(closed),
+                    data().cuts(DENY_IN),
+                    data().drops(DENY_IN),
+                    Step::Switch(Endpoint {
+                        generation: closed.generation + 1,
+                        ..closed
+                    }),
+                    data().drops(DENY_IN),
+                    Step::Switch(Endpoint {
+                        generation: closed.generation + 2,
+                        ..open_again
+                    }),
+                    data().passes(WEB),
+                    Step::Switch(Endpoint {
+                        generation: closed.generation + 3,
+                        ..closed
+                    }),
+                    data().cuts(DENY_IN),
+                ],
+            ]
+            .concat(),
+        ),
+        Case::new(
+            "without its last policy an endpoint's connections live on, and are judged when one is back",
+            setup.clone(),
+            [
+                handshake_in(net),
+                handshake_out(net),
+                vec![
+                    Step::Switch(next(&setup, |e| {
+                        e.ingress = EndpointDirection::default();
+                        e.egress = EndpointDirection::default();
+                    })),
+                    data().passes_unseen(),
+                    from_pod(packet(net.pod, net.guest).tcp(80, 40_000, ACK)).passes_unseen(),
+                    // Neither is another one tracked meanwhile.
+                    to_pod(packet(net.stranger, net.pod).tcp(40_001, 80, SYN)).passes_unseen(),
+                    Step::Tracked { replied: 2, new: 0 },
+                    Step::Switch(Endpoint {
+                        generation: closed.generation + 1,
+                        ..closed
+                    }),
+                    data().cuts(DENY_IN),
+                    to_pod(packet(net.stranger, net.pod).tcp(40_001, 80, ACK)).drops(DENY_IN),
+                    to_pod(packet(net.friend, net.pod).tcp(443, 40_000, ACK)).passes(FRIEND_OUT),
+                    to_pod(packet(net.guest, net.pod).tcp(40_002, 80, SYN)).drops(DENY_IN),
+                    from_pod(packet(net.pod, net.friend).tcp(40_003, 443, SYN)).opens(FRIEND_OUT),
                 ],
             ]
             .concat(),

@@ -6,6 +6,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use netpol_common::Direction;
+use netpol_common::conntrack::Key4;
 use netpol_common::counter::{
     CONNTRACK_NOT_PROMOTED, COUNTS_LOST, Counter, DropReason, EVENTS_LIMITED, EVENTS_LOST,
     FROM_NODE, NEIGHBOUR, NOT_ISOLATED, SELF,
@@ -35,6 +36,21 @@ pub trait Subject {
     fn events(&mut self) -> Vec<Event>;
     /// The tracked connections, sorted.
     fn connections(&mut self) -> Vec<Tracked>;
+    /// How many connections were counted.
+    fn holding(&mut self) -> Holding;
+    /// Connections that were cut under a number since `set_up`, or earlier.
+    fn cuts(&mut self, number: u32) -> u64;
+}
+
+/// How many connections were counted, by [`netpol_common::held::Place`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Of the endpoint.
+    pub own: [u64; 4],
+    /// Of all endpoints.
+    pub all: [u64; 4],
+    /// Connections of the endpoint that found no room.
+    pub refused: u64,
 }
 
 /// A tracked connection, in words that do not depend on the clock.
@@ -120,6 +136,7 @@ pub fn run<S: Subject>(case: &Case, subject: &mut S) -> Result<Vec<Observation>,
             }
             Step::Tracked { replied, new } => check_tracked(subject, *replied, *new).map(|()| None),
         };
+        let outcome = outcome.and_then(|seen| check_held(subject).map(|()| seen));
         match outcome {
             Ok(seen) => observations.push(Observation {
                 decision: seen.as_ref().map(|(decision, _)| *decision),
@@ -194,6 +211,7 @@ fn check_packet<S: Subject>(
     numbers: &BTreeSet<u32>,
 ) -> Result<(Decision, Vec<Event>), String> {
     let before = counters(subject, numbers);
+    let places = (cuts(subject, numbers), subject.holding().refused);
     let decision = subject
         .judge(packet.direction, &packet.frame, packet.local_socket)
         .ok_or("the subject does not take the packet")?;
@@ -207,8 +225,45 @@ fn check_packet<S: Subject>(
             expected.counter,
         ));
     }
+    let cut = expected.counter.filter(|_| expected.cuts);
+    for ((number, before), (_, after)) in places.0.iter().zip(cuts(subject, numbers)) {
+        if after - before != u64::from(cut == Some(*number)) {
+            return Err(std::format!(
+                "expected a cut under {cut:?}, counted {} under {number}",
+                after - before
+            ));
+        }
+    }
+    if subject.holding().refused - places.1 != u64::from(expected.refused) {
+        return Err("a connection without room is not counted as the case says".into());
+    }
     check_event(packet, &events)?;
     Ok((decision, events))
+}
+
+fn cuts<S: Subject>(subject: &mut S, numbers: &BTreeSet<u32>) -> Vec<(u32, u64)> {
+    numbers.iter().map(|n| (*n, subject.cuts(*n))).collect()
+}
+
+/// What was counted is what is there.
+fn check_held<S: Subject>(subject: &mut S) -> Result<(), String> {
+    let mut there = Holding {
+        refused: subject.holding().refused,
+        ..Holding::default()
+    };
+    for connection in subject.connections() {
+        let v6 = usize::from(connection.key.len() != size_of::<Key4>() / 4);
+        let place = v6 + if connection.replied { 2 } else { 0 };
+        there.all[place] += 1;
+        if connection.key.first() == Some(&super::IFINDEX) {
+            there.own[place] += 1;
+        }
+    }
+    let counted = subject.holding();
+    if counted == there {
+        return Ok(());
+    }
+    Err(std::format!("counted {counted:?}, there are {there:?}"))
 }
 
 fn expected_movement(packet: &PacketStep) -> Vec<(u32, Counter)> {

@@ -181,7 +181,7 @@ fn at_the_source(net: &Net) -> Vec<Case> {
                     e.generation += 1;
                     e.egress.set = OWN_SERVICES;
                 })),
-                from_pod(packet(net.pod, vip).tcp(40_000, 80, ACK)).drops(DENY_OUT),
+                from_pod(packet(net.pod, vip).tcp(40_000, 80, ACK)).cuts(DENY_OUT),
             ],
         ),
         Case::new(
@@ -301,7 +301,7 @@ fn refused(net: &Net) -> Vec<Case> {
                 from_pod(packet(net.pod, net.friend).tcp(8080, 40_000, SYN | ACK))
                     .passes(NOT_ISOLATED),
                 Step::Switch(next(&open, |_| {})),
-                from(8080, PSH | ACK).drops(SOURCE_RULE),
+                from(8080, PSH | ACK).cuts(SOURCE_RULE),
                 from_pod(packet(net.pod, net.friend).tcp(8080, 40_000, PSH | ACK))
                     .drops(SOURCE_RULE),
             ],

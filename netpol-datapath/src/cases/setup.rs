@@ -4,13 +4,16 @@ use core::net::IpAddr;
 use std::vec::Vec;
 
 use netpol_common::address::{v4_word, v6_words};
+use netpol_common::conntrack::{Connection, Key4, Key6, selector, state};
 use netpol_common::endpoint::{Endpoint, EndpointDirection};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
 use netpol_common::maps::{OTHER_NODE, OWN_NODE};
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
+use netpol_common::protocol::TCP;
 use netpol_common::service::ServiceKey;
 
 use crate::memory::Memory;
+use crate::{Connections as _, Inserted, Table};
 
 /// Contents of the maps that the agent writes.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +36,69 @@ pub struct Setup {
     pub services: Vec<(ServiceKey, u32)>,
     /// Addresses that are denied something, with the identities they are denied it under.
     pub sources: Vec<(IpAddr, u32)>,
+    /// Connections of another endpoint.
+    pub others: Others,
+}
+
+/// How many connections another endpoint holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Others {
+    v6: bool,
+    replied: u32,
+    new: u32,
+}
+
+/// A connection of another endpoint.
+pub struct Other {
+    /// Where it is.
+    pub table: Table,
+    /// Its key, of the one family or the other.
+    pub key: OtherKey,
+    /// Its value.
+    pub connection: Connection,
+}
+
+/// The key of a connection of another endpoint.
+#[derive(Clone, Copy, Debug)]
+pub enum OtherKey {
+    /// IPv4.
+    V4(Key4),
+    /// IPv6.
+    V6(Key6),
+}
+
+impl Others {
+    /// Every one.
+    pub fn connections(self) -> impl Iterator<Item = Other> {
+        let replied = (0..self.replied).map(|number| (Table::Replied, number, state::REPLIED));
+        let new = (0..self.new).map(|number| (Table::New, number, 0));
+        replied.chain(new).map(move |(table, ports, state)| Other {
+            table,
+            key: self.key(ports),
+            connection: Connection {
+                state,
+                ..Connection::default()
+            },
+        })
+    }
+
+    fn key(self, ports: u32) -> OtherKey {
+        let (endpoint, selector) = (super::OTHER_IFINDEX, selector(TCP, 0));
+        if self.v6 {
+            return OtherKey::V6(Key6 {
+                endpoint,
+                remote: [1; 4],
+                ports,
+                selector,
+            });
+        }
+        OtherKey::V4(Key4 {
+            endpoint,
+            remote: 1,
+            ports,
+            selector,
+        })
+    }
 }
 
 /// An address as a map key.
@@ -84,6 +150,16 @@ impl Setup {
         self.ingress_only().egress_only()
     }
 
+    /// Gives another endpoint so many connections, replied and new, of an address's family.
+    pub(super) fn others(mut self, of: IpAddr, replied: usize, new: usize) -> Self {
+        self.others = Others {
+            v6: of.is_ipv6(),
+            replied: replied as u32,
+            new: new as u32,
+        };
+        self
+    }
+
     /// Writes the contents into maps in memory.
     ///
     /// # Panics
@@ -129,6 +205,13 @@ impl Setup {
                 .source
                 .insert(node_key(address), identity)
                 .expect(ROOM);
+        }
+        for other in self.others.connections() {
+            let inserted = match other.key {
+                OtherKey::V4(key) => memory.insert(other.table, &key, &other.connection),
+                OtherKey::V6(key) => memory.insert(other.table, &key, &other.connection),
+            };
+            assert_eq!(inserted, Inserted::Created, "{ROOM}");
         }
     }
 }

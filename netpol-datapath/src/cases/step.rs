@@ -54,6 +54,10 @@ pub struct Expected {
     pub event: bool,
     /// A counter of something that is no verdict, which moves too.
     pub note: Option<u32>,
+    /// A connection is cut, under the counter of the packet.
+    pub cuts: bool,
+    /// A connection is refused for lack of room.
+    pub refused: bool,
 }
 
 /// A packet from the pod.
@@ -68,6 +72,8 @@ pub(super) fn from_pod(frame: Vec<u8>) -> PacketStep {
             counter: None,
             event: false,
             note: None,
+            cuts: false,
+            refused: false,
         },
     }
 }
@@ -127,6 +133,18 @@ impl PacketStep {
         self.expected.counter = Some(counter);
         self.expected.event = true;
         Step::Packet(self)
+    }
+
+    /// It is dropped under a counter, and its connection is cut.
+    pub(super) fn cuts(mut self, counter: u32) -> Step {
+        self.expected.cuts = true;
+        self.drops(counter)
+    }
+
+    /// It is dropped since its connection finds no room.
+    pub(super) fn finds_no_room(mut self, reason: DropReason) -> Step {
+        self.expected.refused = true;
+        self.drops(reason.counter())
     }
 
     /// It is dropped for a reason that is no rule.

@@ -15,8 +15,11 @@ use super::setup::{Setup, Words, words};
 /// kernel's test run finds in every network namespace.
 pub const IFINDEX: u32 = 1;
 
+/// The interface of another endpoint, of which there are connections alone.
+pub const OTHER_IFINDEX: u32 = 2;
+
 /// Connections that the tables of replied ones hold, for each family.
-pub const REPLIED_CAPACITY: usize = 4;
+pub const REPLIED_CAPACITY: usize = 12;
 /// Connections that the tables of new ones hold, for each family.
 pub const NEW_CAPACITY: usize = 8;
 

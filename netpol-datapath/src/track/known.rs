@@ -2,10 +2,10 @@
 
 use netpol_common::Direction;
 use netpol_common::conntrack::{Connection, state};
-use netpol_common::counter::{CONNTRACK_NOT_PROMOTED, FROM_NODE, SELF};
+use netpol_common::counter::{CONNTRACK_NOT_PROMOTED, COUNTS_LOST, FROM_NODE, SELF};
 use netpol_common::maps::OWN_NODE;
 
-use super::{Entry, Found};
+use super::{Entry, Found, room};
 use crate::context::Context;
 use crate::family::Family;
 use crate::flow::Flow;
@@ -62,10 +62,10 @@ where
         if !judgement.is_allowed() {
             connection.state |= state::CUT;
             connection.last_seen = now;
-            return cut(context, key, found.table, &connection);
+            return cut(context, key, found.table, &was, &connection);
         }
     } else if was.state & state::CUT != 0 {
-        touch(context.tables, found, now);
+        touch(context.tables, key, found, now);
         return Verdict::deny(was.rule);
     }
     // Sent again before an answer came: the first packet's note may be used up or too old.
@@ -80,7 +80,7 @@ where
         connection.state |= state::STREAM;
     }
     if connection == was {
-        touch(context.tables, found, now);
+        touch(context.tables, key, found, now);
     } else {
         connection.last_seen = now;
         write(context.tables, key, found.table, &was, &connection);
@@ -109,26 +109,47 @@ fn judge_again<F: Family, P, T: Tables>(
     flow.judge(context, was.initiator())
 }
 
-/// Marks a connection that is no longer allowed.
+/// Marks a connection that is no longer allowed. It is counted once, under what forbade it: one
+/// that another change forbids too is cut already. (Two CPUs that meet it at the same moment may
+/// both count it.)
 #[inline(always)]
-fn cut<K, P, T: Connections<K>>(
+fn cut<K, P, T: Tables + Connections<K>>(
     context: &Context<'_, P, T>,
     key: &K,
     table: Table,
+    was: &Connection,
     connection: &Connection,
 ) -> Verdict {
-    // Should the entry have gone meanwhile and its table be full, the next packet is judged as
-    // one without an entry.
-    let _ = context.tables.put(table, key, connection);
+    // Should the entry have gone meanwhile, the next packet is judged as one without an entry.
+    let _ = context.tables.replace(table, key, connection);
+    if was.state & state::CUT == 0 && !context.tables.count_cut(connection.rule) {
+        note(context.tables, COUNTS_LOST);
+    }
     Verdict::deny(connection.rule)
 }
 
 /// Notes the time of a packet, if it is another than the last one's.
 #[inline(always)]
-fn touch<K, T: Connections<K>>(tables: &T, found: &Found<T::Place>, now: u32) {
-    if found.connection.last_seen != now {
-        tables.touch(found.place, now);
+fn touch<K, T: Connections<K>>(tables: &T, key: &K, found: &Found<T::Place>, now: u32) {
+    if found.connection.last_seen == now {
+        return;
     }
+    if found.table == Table::New && waits(&found.connection) {
+        let connection = Connection {
+            last_seen: now,
+            ..found.connection
+        };
+        if room::promote(tables, key, &connection) {
+            return;
+        }
+    }
+    tables.touch(found.place, now);
+}
+
+/// Whether a connection belongs among the replied ones, where it found no room.
+#[inline(always)]
+const fn waits(connection: &Connection) -> bool {
+    connection.state & (state::REPLIED | state::CUT) == state::REPLIED
 }
 
 /// Writes a connection that has changed, and moves it at its first reply.
@@ -142,13 +163,12 @@ fn write<K, T: Tables + Connections<K>>(
 ) {
     let first_reply = was.state & state::REPLIED == 0 && connection.state & state::REPLIED != 0;
     if table == Table::New && first_reply {
-        if tables.put(Table::Replied, key, connection) {
-            tables.remove(Table::New, key);
+        if room::promote(tables, key, connection) {
             return;
         }
-        // It stays where it is, with the longer time-out of a replied one.
+        // It stays where it is, with the longer time-out of a replied one, and tries again.
         note(tables, CONNTRACK_NOT_PROMOTED);
     }
-    // As in `cut`: a full table loses no more than the change.
-    let _ = tables.put(table, key, connection);
+    // As in `cut`.
+    let _ = tables.replace(table, key, connection);
 }

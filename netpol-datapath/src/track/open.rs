@@ -5,7 +5,7 @@ use netpol_common::conntrack::{Connection, state};
 use netpol_common::counter::{DropReason, FROM_NODE, SELF};
 use netpol_common::maps::OWN_NODE;
 
-use super::Entry;
+use super::{Entry, room};
 use crate::context::Context;
 use crate::family::Family;
 use crate::flow::Flow;
@@ -57,8 +57,10 @@ where
         rule: judgement.rule(),
         last_seen: now,
     };
-    if !context.tables.put(Table::New, key, &connection) {
-        return Err(DropReason::ConntrackFull);
+    let replaced =
+        entry == Entry::Over(Table::New) && context.tables.replace(Table::New, key, &connection);
+    if !replaced {
+        room::open(context.tables, key, &connection).found()?;
     }
     // One key is in one table: the connection that closed would be found first.
     if entry == Entry::Over(Table::Replied) {

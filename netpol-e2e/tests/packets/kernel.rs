@@ -8,9 +8,12 @@ use netpol_common::conntrack::Connection;
 use netpol_common::counter::Counter;
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::Event;
+use netpol_common::held::{self, Held, Place, Swept};
 use netpol_common::note::Note;
 use netpol_common::{Direction, maps};
-use netpol_datapath::cases::{IFINDEX, Setup, Subject, Tracked, node_key};
+use netpol_datapath::cases::{
+    Holding, IFINDEX, OTHER_IFINDEX, OtherKey, Setup, Subject, Tracked, node_key,
+};
 use netpol_datapath::{Decision, Table};
 use std::net::IpAddr;
 
@@ -19,6 +22,23 @@ use crate::load::{Loaded, TICKS_PER_SECOND};
 /// What a program returns: `TC_ACT_UNSPEC`, which is also `TCX_NEXT`, and `TC_ACT_SHOT`.
 const NEXT: i32 = -1;
 const SHOT: i32 = 2;
+
+/// Words of a [`Held`].
+const HELD: usize = size_of::<Held>() / 4;
+
+/// A value as words.
+fn words<T: bytemuck::Pod, const N: usize>(value: T) -> [u32; N] {
+    bytemuck::cast(value)
+}
+
+fn map_of(place: Place) -> &'static str {
+    match place {
+        Place::NewV4 => maps::CONNTRACK_NEW_V4,
+        Place::NewV6 => maps::CONNTRACK_NEW_V6,
+        Place::RepliedV4 => maps::CONNTRACK_V4,
+        Place::RepliedV6 => maps::CONNTRACK_V6,
+    }
+}
 
 /// A map with keys of `K` words and values of `V`.
 type Words<'a, const K: usize, const V: usize> = HashMap<&'a mut MapData, [u32; K], [u32; V]>;
@@ -77,12 +97,55 @@ impl Kernel {
         self.clear::<5, 1>(maps::SERVICE);
         self.clear::<4, 1>(maps::SOURCE);
         self.clear::<1, 5>(maps::NOTES);
+        for ifindex in [IFINDEX, OTHER_IFINDEX] {
+            self.put::<1, HELD>(maps::HELD, [ifindex], words(Held::default()));
+            self.put::<1, 8>(maps::SWEPT, [ifindex], words(Swept::default()));
+        }
+        self.set_total(Held::default());
         self.clear::<4, 4>(maps::CONNTRACK_V4);
         self.clear::<4, 4>(maps::CONNTRACK_NEW_V4);
         self.clear::<7, 4>(maps::CONNTRACK_V6);
         self.clear::<7, 4>(maps::CONNTRACK_NEW_V6);
         self.clear_prefixes::<1>(maps::CIDR_V4);
         self.clear_prefixes::<4>(maps::CIDR_V6);
+    }
+
+    fn set_total(&mut self, held: Held) {
+        let map = Array::<_, [u32; HELD]>::try_from(self.map(maps::HELD_TOTAL));
+        let mut map = map.expect("an array");
+        map.set(0, words(held), 0).expect("write the sum");
+    }
+
+    /// Connections of another endpoint, with the counts that its packets would have left.
+    fn put_others(&mut self, setup: &Setup) {
+        let mut held = Held::default();
+        for other in setup.others.connections() {
+            let value = bytemuck::cast(other.connection);
+            let (place, key) = match (other.key, other.table) {
+                (OtherKey::V4(key), Table::New) => (Place::NewV4, Err(key)),
+                (OtherKey::V4(key), Table::Replied) => (Place::RepliedV4, Err(key)),
+                (OtherKey::V6(key), Table::New) => (Place::NewV6, Ok(key)),
+                (OtherKey::V6(key), Table::Replied) => (Place::RepliedV6, Ok(key)),
+            };
+            match key {
+                Ok(key) => self.put::<7, 4>(map_of(place), bytemuck::cast(key), value),
+                Err(key) => self.put::<4, 4>(map_of(place), bytemuck::cast(key), value),
+            }
+            held.tables[place as usize].opened += 1;
+        }
+        self.put::<1, HELD>(maps::HELD, [OTHER_IFINDEX], words(held));
+        self.set_total(held);
+    }
+
+    fn held(&mut self) -> (Held, Held) {
+        let own = self.words::<1, HELD>(maps::HELD).get(&[IFINDEX], 0);
+        let own = own.expect("the endpoint's counts");
+        let all = Array::<_, [u32; HELD]>::try_from(self.map(maps::HELD_TOTAL));
+        let all = all.expect("an array").get(&0, 0).expect("the sum");
+        (
+            bytemuck::pod_read_unaligned(bytemuck::cast_slice(&own)),
+            bytemuck::pod_read_unaligned(bytemuck::cast_slice(&all)),
+        )
     }
 
     fn clear_prefixes<const N: usize>(&mut self, name: &str) {
@@ -201,6 +264,7 @@ impl Subject for Kernel {
         for (address, identity) in &setup.sources {
             self.put(maps::SOURCE, node_key(*address).words, [*identity]);
         }
+        self.put_others(setup);
     }
 
     fn switch(&mut self, endpoint: &Endpoint) {
@@ -262,6 +326,21 @@ impl Subject for Kernel {
             events.push(bytemuck::pod_read_unaligned(&record));
         }
         events
+    }
+
+    fn holding(&mut self) -> Holding {
+        let (own, all) = self.held();
+        let count = |held: Held| held.tables.map(|moves| held::held(moves, 0));
+        Holding {
+            own: count(own),
+            all: count(all),
+            refused: own.refused,
+        }
+    }
+
+    fn cuts(&mut self, number: u32) -> u64 {
+        let map = Array::<_, u64>::try_from(self.map(maps::CUTS));
+        map.expect("an array").get(&number, 0).expect("read cuts")
     }
 
     fn connections(&mut self) -> Vec<Tracked> {

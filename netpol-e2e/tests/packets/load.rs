@@ -3,6 +3,7 @@
 use aya::programs::SchedClassifier;
 use aya::{Ebpf, EbpfLoader};
 use netpol_common::conntrack::TIMEOUT_SECONDS;
+use netpol_common::held::Place;
 use netpol_common::maps;
 use netpol_datapath::cases::{NEW_CAPACITY, REPLIED_CAPACITY};
 
@@ -41,6 +42,10 @@ impl Loaded {
     pub(crate) fn of(object: &[u8], sizes: &Sizes) -> Self {
         unlock_memory();
         let timeouts = TIMEOUT_SECONDS.map(|seconds| seconds * TICKS_PER_SECOND);
+        let capacities = Place::ALL.map(|place| match place {
+            Place::NewV4 | Place::NewV6 => NEW_CAPACITY as u32,
+            Place::RepliedV4 | Place::RepliedV6 => REPLIED_CAPACITY as u32,
+        });
         let mut loader = EbpfLoader::new();
         for name in maps::PROGRAM_MAPS {
             loader.map_max_entries(name, entries(name, sizes));
@@ -48,6 +53,7 @@ impl Loaded {
         loader
             .override_global(maps::TIMEOUTS, &timeouts, true)
             .override_global(maps::TICKS_PER_SECOND, &TICKS_PER_SECOND, true)
+            .override_global(maps::CAPACITIES, &capacities, true)
             .override_global(maps::EVENTS_PER_SECOND, &sizes.events_per_second, true);
         let mut ebpf = loader.load(object).expect("create the maps");
         for name in [maps::FROM_ENDPOINT, maps::TO_ENDPOINT, maps::CLOCK] {
@@ -69,7 +75,8 @@ fn entries(name: &str, sizes: &Sizes) -> u32 {
     match name {
         maps::CONNTRACK_V4 | maps::CONNTRACK_V6 => REPLIED_CAPACITY as u32,
         maps::CONNTRACK_NEW_V4 | maps::CONNTRACK_NEW_V6 => NEW_CAPACITY as u32,
-        maps::COUNTERS => 256,
+        maps::COUNTERS | maps::CUTS => 256,
+        maps::HELD_TOTAL | maps::SWEPT_TOTAL => 1,
         maps::NOTES => netpol_common::note::PLACES,
         maps::EVENTS => sizes.ring,
         maps::EVENT_LIMIT => 1,

@@ -38,7 +38,7 @@ Examples:
   netpolctl stats --reset-baseline
 
 Counts are of the rule, all pods it applies to together, on all nodes that were asked. A `deny` row counts what no rule of the
-policies in it allowed. `-o wide` ends with exemptions and with drops that are no policy's.";
+policies in it allowed. CUT are connections that were open when a change of policy forbade them. `-o wide` ends with exemptions and with drops that are no policy's.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

@@ -10,6 +10,7 @@ const UNLIMITED: Capacities = Capacities {
     agent: usize::MAX,
     replied: usize::MAX,
     new: usize::MAX,
+    new_per_endpoint: usize::MAX,
     counters: usize::MAX,
     events: 0,
 };

@@ -1,6 +1,8 @@
+use netpol_common::maps;
+
 use super::*;
 use crate::{
-    bpf::{load::MapSizes, syscall::probe::MapKind},
+    bpf::syscall::probe::MapKind,
     preflight::{
         capability::Capabilities,
         facts::{PlaceFacts, Sysctls},
@@ -45,6 +47,7 @@ fn good() -> Facts {
         },
         sizes: MapSizes(sizes.into()),
         cpus: 2,
+        memory: Some(1 << 30),
     }
 }
 
@@ -197,4 +200,22 @@ fn another_engine_is_warned_of_with_what_tells_of_it() {
     let (check, result, says) = trouble(&facts);
     assert_eq!((check, result), ("engines", Outcome::Warn));
     assert!(says.starts_with("Cilium (its interface cilium_host is there)"));
+}
+
+#[test]
+fn tables_that_the_node_cannot_hold_name_the_flag() {
+    let mut facts = good();
+    facts.sizes.0.insert(maps::CONNTRACK_V4, 1 << 24);
+    let (check, result, says) = trouble(&facts);
+    assert_eq!((check, result), ("tables", Outcome::Fail));
+    assert!(says.contains("--max-connections 16777216"), "{says}");
+    facts.memory = Some(2 << 30);
+    let (_, result, says) = trouble(&facts);
+    assert_eq!(result, Outcome::Warn);
+    assert!(
+        says.contains("more than half of this node's 2048 MiB"),
+        "{says}"
+    );
+    facts.memory = None;
+    assert_eq!(troubles(&facts), []);
 }

@@ -76,6 +76,7 @@ impl Row {
     fn add(&mut self, counter: CounterRow, rates: Option<Rates>) {
         self.counter.packets += counter.packets;
         self.counter.bytes += counter.bytes;
+        self.counter.connections_cut += counter.connections_cut;
         self.counter.pods.extend(counter.pods);
         self.counter.pods.sort();
         self.counter.pods.dedup();
@@ -102,6 +103,7 @@ mod tests {
                 verdict: Verdict::Deny,
                 packets,
                 bytes: packets * 100,
+                connections_cut: 0,
                 pods: vec![ObjectName {
                     namespace: "shop".to_owned(),
                     name: format!("web-{node}"),

@@ -107,6 +107,7 @@ mod tests {
                 verdict: Verdict::Deny,
                 packets,
                 bytes,
+                connections_cut: 0,
                 pods: Vec::new(),
             },
         }

@@ -39,6 +39,7 @@ pub(super) fn text(rows: &[Row], columns: Columns, detail: Detail) -> String {
         Detail::Table => units::bytes(bytes as f64),
         Detail::Wide => bytes.to_string(),
     };
+    let any_cut = rows.iter().any(|row| row.counter.connections_cut > 0);
     let place = |row: &Row| Place::of(&row.counter.rule, detail);
     let rate = |rate: Option<f64>, text: fn(f64) -> String| {
         cell(rate.map_or_else(|| "-".to_owned(), text))
@@ -57,6 +58,9 @@ pub(super) fn text(rows: &[Row], columns: Columns, detail: Detail) -> String {
         .column(Column::Number("PACKETS"), |row| cell(row.counter.packets))
         .column(Column::Number("BYTES"), |row| {
             cell(bytes(row.counter.bytes))
+        })
+        .column_if(any_cut, Column::Number("CUT"), |row| {
+            cell(row.counter.connections_cut)
         })
         .column_if(columns.rates, Column::Number("PACKETS/S"), |row| {
             rate(row.rates.and_then(|r| r.packets_per_second), units::rate)

@@ -27,6 +27,8 @@ pub(super) fn sections(
     section(&mut text, "Endpoints", &endpoints(status, detail));
     section(&mut text, "Invalid objects", &invalid(status));
     section(&mut text, "Tables", &tables(status, detail, tables_shown));
+    section(&mut text, "Sweeps", &sweeps(status, detail));
+    section(&mut text, "Connections without room", &refused(status));
     section(&mut text, "Drops that are no policy's", &drops(status));
     section(&mut text, "Losses", &losses(status));
     section(&mut text, "Notes", &notes(status));
@@ -179,6 +181,53 @@ fn tables(status: &Status, detail: Detail, shown: fn(&TableFill) -> bool) -> Str
             cell(fill.used),
             cell(fill.capacity),
             percent,
+        ]);
+    }
+    table.finish()
+}
+
+/// The last sweep of each table of connections.
+fn sweeps(status: &Status, detail: Detail) -> String {
+    if detail == Detail::Table {
+        return String::new();
+    }
+    let columns = [
+        Column::Word("TABLE"),
+        Column::Number("SEEN"),
+        Column::Number("REMOVED"),
+        Column::Number("MILLISECONDS"),
+        Column::Number("CORRECTED"),
+    ];
+    let mut table = Table::new(detail, &columns);
+    for sweep in &status.sweeps {
+        table.row(vec![
+            cell(&sweep.table),
+            cell(sweep.seen),
+            cell(sweep.removed),
+            cell(format!("{:.1}", sweep.microseconds as f64 / 1000.0)),
+            cell(sweep.corrected),
+        ]);
+    }
+    table.finish()
+}
+
+/// The pods that wanted more connections than there was room for.
+fn refused(status: &Status) -> String {
+    let columns = [
+        Column::Text("POD"),
+        Column::Number("REFUSED"),
+        Column::Number("UNANSWERED"),
+        Column::Number("ANSWERED"),
+    ];
+    let mut table = Table::new(Detail::Wide, &columns);
+    let endpoints = status.endpoints.iter();
+    for endpoint in endpoints.filter(|endpoint| endpoint.connections.refused > 0) {
+        let count = &endpoint.connections;
+        table.row(vec![
+            cell(&endpoint.pod),
+            warn(count.refused.to_string()),
+            cell(count.new),
+            cell(count.replied),
         ]);
     }
     table.finish()
