@@ -78,20 +78,20 @@ pub mod state {
     pub const FROM_ENDPOINT: u32 = 1 << 0;
     /// The other side has answered.
     pub const REPLIED: u32 = 1 << 1;
-    /// The endpoint has sent a FIN.
+    /// The endpoint has sent a FIN (SCTP: SHUTDOWN or its acknowledgment).
     pub const FIN_LOCAL: u32 = 1 << 2;
-    /// The peer has sent a FIN.
+    /// The peer has sent one.
     pub const FIN_REMOTE: u32 = 1 << 3;
-    /// One side has sent a RST.
+    /// One side has sent a RST (SCTP: ABORT or SHUTDOWN COMPLETE).
     pub const RESET: u32 = 1 << 4;
     /// Judged again after a policy change and no longer allowed: every packet is dropped, until
     /// a later generation allows it again or a new SYN starts over.
     pub const CUT: u32 = 1 << 5;
-    /// Not TCP: who opened it has spoken again after an answer.
+    /// UDP and protocols without ports: who opened it has spoken again after an answer.
     pub const STREAM: u32 = 1 << 6;
     /// The peer is a Service that may lead back to the endpoint.
     pub const OWN_SERVICE: u32 = 1 << 7;
-    /// Any bit of a TCP connection that is ending.
+    /// Any bit of a connection that is ending; none but TCP and SCTP have them.
     pub const CLOSING: u32 = FIN_LOCAL | FIN_REMOTE | RESET;
 }
 
@@ -116,9 +116,9 @@ pub enum Timeout {
     New = 0,
     /// TCP, both sides have spoken.
     TcpEstablished = 1,
-    /// TCP, one side has sent a FIN.
+    /// TCP, one side has sent a FIN; SCTP, a SHUTDOWN.
     TcpFin = 2,
-    /// TCP, both sides have sent a FIN, or one a RST.
+    /// TCP, both sides have sent a FIN, or one a RST; SCTP, the association's end.
     TcpClosed = 3,
     /// UDP, replied and gone on. (One question and one answer time out as [`Timeout::New`]: a
     /// resolver's queries must not fill the table.)
@@ -141,7 +141,7 @@ pub const TIMEOUT_SECONDS: [u32; 7] = [30, 21_600, 120, 10, 120, 30, 600];
 #[inline(always)]
 pub const fn timeout_class(selector: u32, state: u32) -> Timeout {
     let protocol = selector_protocol(selector);
-    if protocol == protocol::TCP && state & state::CLOSING != 0 {
+    if state & state::CLOSING != 0 {
         let both = state::FIN_LOCAL | state::FIN_REMOTE;
         if state & state::RESET != 0 || state & both == both {
             return Timeout::TcpClosed;

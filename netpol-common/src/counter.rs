@@ -47,6 +47,12 @@ pub enum DropReason {
     UnknownEndpoint = 11,
     /// The pod has more addresses of one family than an endpoint can have: it is closed.
     TooManyAddresses = 12,
+    /// An ICMP error about a packet of no tracked connection.
+    QuoteUnknown = 17,
+    /// An ICMP error whose quote is too short, or no packet that has ports.
+    QuoteMalformed = 18,
+    /// An ICMP redirect.
+    IcmpRedirect = 19,
     /// The connection is allowed, but the endpoint holds its share of the table of new
     /// connections: other endpoints' still find room.
     EndpointShare = 21,
@@ -54,7 +60,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Truncated,
         Self::UnknownEtherType,
         Self::MalformedHeader,
@@ -67,6 +73,9 @@ impl DropReason {
         Self::Inconsistent,
         Self::UnknownEndpoint,
         Self::TooManyAddresses,
+        Self::QuoteUnknown,
+        Self::QuoteMalformed,
+        Self::IcmpRedirect,
         Self::EndpointShare,
     ];
 
@@ -99,6 +108,9 @@ impl DropReason {
             Self::Inconsistent => "inconsistent maps",
             Self::UnknownEndpoint => "no entry for this interface",
             Self::TooManyAddresses => "the pod has more than two addresses of one family",
+            Self::QuoteUnknown => "ICMP error about no connection of the pod",
+            Self::QuoteMalformed => "ICMP error whose quote cannot be followed",
+            Self::IcmpRedirect => "ICMP redirect",
             Self::EndpointShare => "the pod's share of the connection table is used up",
         }
     }

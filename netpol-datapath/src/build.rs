@@ -31,6 +31,30 @@ pub mod tcp {
     pub const ACK: u8 = 0x10;
 }
 
+/// Types of SCTP chunks (RFC 9260, 3.2).
+pub mod chunk {
+    /// User data.
+    pub const DATA: u8 = 0;
+    /// Opens an association.
+    pub const INIT: u8 = 1;
+    /// Answers an INIT.
+    pub const INIT_ACK: u8 = 2;
+    /// Is the other side there?
+    pub const HEARTBEAT: u8 = 4;
+    /// Ends an association at once.
+    pub const ABORT: u8 = 6;
+    /// Ends an association in good order.
+    pub const SHUTDOWN: u8 = 7;
+    /// Answers a SHUTDOWN.
+    pub const SHUTDOWN_ACK: u8 = 8;
+    /// Answers an INIT ACK.
+    pub const COOKIE_ECHO: u8 = 10;
+    /// Answers a COOKIE ECHO.
+    pub const COOKIE_ACK: u8 = 11;
+    /// Answers a SHUTDOWN ACK.
+    pub const SHUTDOWN_COMPLETE: u8 = 14;
+}
+
 const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
@@ -129,10 +153,24 @@ impl Builder {
     /// SCTP's common header, and an INIT chunk's.
     #[must_use]
     pub fn sctp(self, source: u16, destination: u16) -> Vec<u8> {
+        self.sctp_chunk(source, destination, 0, chunk::INIT)
+    }
+
+    /// SCTP's common header, with a verification tag, and a [`chunk`]'s.
+    #[must_use]
+    pub fn sctp_chunk(self, source: u16, destination: u16, tag: u32, chunk: u8) -> Vec<u8> {
         let mut header = ports(source, destination);
-        header.extend([0; 8]);
-        header.extend([1, 0, 0, 4]);
+        header.extend(tag.to_be_bytes());
+        header.extend([0; 4]);
+        header.extend([chunk, 0, 0, 4]);
         self.protocol(protocol::SCTP, &header)
+    }
+
+    /// An ICMP or ICMPv6 error, by the packet's family, about an IP packet or the start of one.
+    #[must_use]
+    pub fn icmp_error(mut self, kind: u8, code: u8, quote: &[u8]) -> Vec<u8> {
+        self.payload = quote.to_vec();
+        self.icmp(kind, code, 0)
     }
 
     /// An echo request of the packet's family.

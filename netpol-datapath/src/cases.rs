@@ -6,6 +6,8 @@
 //! too (`prefix.rs`).
 
 mod host;
+mod icmp_error;
+mod listener;
 mod midstream;
 mod node;
 mod parse;
@@ -14,12 +16,14 @@ mod policy;
 mod prefix;
 mod renew;
 mod run;
+mod sctp;
 mod service;
 mod setup;
 mod spoof;
 mod step;
 mod tables;
 mod tcp;
+mod tcp_order;
 mod track;
 mod world;
 
@@ -73,8 +77,11 @@ pub fn all() -> Vec<Case> {
             spoof::cases,
             policy::cases,
             tcp::cases,
+            tcp_order::cases,
+            sctp::cases,
             track::cases,
             ping::cases,
+            icmp_error::cases,
             renew::cases,
             node::cases,
             midstream::cases,
@@ -90,5 +97,7 @@ pub fn all() -> Vec<Case> {
     }
     cases.extend(parse::cases());
     cases.extend(spoof::v6_cases());
+    cases.extend(icmp_error::v4_cases());
+    cases.extend(listener::cases());
     cases
 }

@@ -42,7 +42,10 @@ const fn not_understood(reason: DropReason) -> bool {
         | DropReason::MalformedHeader
         | DropReason::Fragment
         | DropReason::ExtensionHeader
-        | DropReason::NotForEndpoint => true,
+        | DropReason::NotForEndpoint
+        | DropReason::QuoteUnknown
+        | DropReason::QuoteMalformed
+        | DropReason::IcmpRedirect => true,
         DropReason::Spoofed
         | DropReason::ConntrackFull
         | DropReason::EndpointShare

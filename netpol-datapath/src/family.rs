@@ -44,7 +44,7 @@ pub(crate) trait Family {
     const VERSION: u32;
     /// The family's ICMP, as a protocol number.
     const ICMP: u8;
-    type Address: Copy + PartialEq;
+    type Address: Copy + PartialEq + Default;
     /// Key of the conntrack maps.
     type Key: Copy;
 
@@ -60,7 +60,12 @@ pub(crate) trait Family {
     /// Whether an address is one of the endpoint's.
     fn owns(endpoint: &Endpoint, address: Self::Address) -> bool;
 
+    /// Whether a packet between two addresses is one of a host to all on its link.
+    fn speaks_to_link(source: Self::Address, destination: Self::Address) -> bool;
+
     fn key(endpoint: u32, remote: Self::Address, ports: u32, selector: u32) -> Self::Key;
+    /// The peer, ports and selector of a key.
+    fn parts(key: &Self::Key) -> (&Self::Address, u32, u32);
     fn identity<T: Tables>(tables: &T, address: Self::Address) -> Option<u32>;
     fn cidr<T: Tables>(tables: &T, address: Self::Address) -> Option<u32>;
     fn node_key(address: Self::Address) -> Address6;

@@ -37,7 +37,7 @@ impl Judgement {
     }
 
     #[inline(always)]
-    const fn denied(rule: u32) -> Self {
+    pub(crate) const fn denied(rule: u32) -> Self {
         Self(rule as u64)
     }
 

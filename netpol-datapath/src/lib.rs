@@ -14,6 +14,8 @@
 //!                       │
 //!                 transport.rs  ports, TCP flags, ping
 //!                       │
+//!                       ├─ an ICMP error: quote.rs, the connection of the packet it quotes
+//!                       │
 //!                 track.rs    a tracked connection of the current generation: its verdict
 //!                       │     one of an older generation: judged again, renewed or cut
 //!                       │     none: judged, then tracked (midstream.rs says when not), if the
@@ -29,8 +31,8 @@
 //! What the kernel asks of this code: at most 512 bytes of stack, five arguments and one register
 //! of result for what is not inlined, no panic and no bounds check left after optimisation, no
 //! 128-bit numbers, no 64-bit division. So everything on the way of an established packet is
-//! inlined into the program; of the rest, `judge` and `describe` (report.rs) are functions of
-//! their own, each once in a program rather than once in every place that calls it.
+//! inlined into the program; of the rest, `judge`, `describe` (report.rs) and `quote::judge` are
+//! functions of their own, each once in a program rather than once in every place that calls it.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -50,6 +52,7 @@ pub mod memory;
 mod midstream;
 mod note;
 mod packet;
+mod quote;
 mod read;
 mod report;
 mod spoof;

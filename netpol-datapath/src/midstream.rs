@@ -1,4 +1,4 @@
-//! TCP packets without a SYN and without a tracked connection.
+//! Packets of TCP without a SYN and without a tracked connection.
 //!
 //! They belong to connections that are older than the endpoint's isolation (an endpoint that no
 //! policy isolates tracks nothing), or that were forgotten. Who opened them is not known, and the
@@ -25,7 +25,10 @@
 //! they could revive is a connection that the pod once accepted on a port of the clients' range
 //! from a client that bound a port below it, and only while the pod keeps sending.
 //!
-//! A FIN or RST opens nothing: there is nothing left to track.
+//! A FIN or RST opens nothing: there is nothing left to track. Nor does what no connection ever
+//! carries in its middle: a packet without ACK.
+//!
+//! An SCTP packet without an INIT is treated alike.
 
 use netpol_common::Direction;
 
@@ -45,7 +48,7 @@ pub(crate) fn opens_entry<F: Family, P, T: Tables>(
     context: &Context<'_, P, T>,
     flow: &Flow<F>,
 ) -> bool {
-    if flow.kind.closing(context.direction) != 0 {
+    if !flow.kind.goes_on() {
         return false;
     }
     if ports_say(flow, context.direction) {
@@ -80,7 +83,7 @@ mod tests {
                 remote: 1,
                 protocol: TCP,
                 ports: u32::from(remote) << 16 | u32::from(local),
-                kind: Kind::Tcp(0),
+                kind: Kind::stream(0),
             };
             ports_say(&flow, initiator)
         };

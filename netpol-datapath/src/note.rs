@@ -43,7 +43,7 @@ pub(crate) fn expected<F: Family, P: Packet, T: Tables>(
     let tables = context.tables;
     if context.direction != Direction::Ingress
         || context.endpoint.egress.flags & flags::OWN_SERVICES == 0
-        || !(flow.kind.opens_tcp() || flow.kind == Kind::Datagram)
+        || !(flow.kind.opens_stream() || flow.kind == Kind::DATAGRAM)
         || tables.node(&F::node_key(flow.remote)) != Some(OWN_NODE)
     {
         return false;

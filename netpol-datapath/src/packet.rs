@@ -10,6 +10,9 @@ pub trait Packet {
     /// shift out of a register than to load.
     fn load<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
 
+    /// As [`Packet::load`], wherever the words lie: the end of a packet may be out of `load`'s reach.
+    fn copy<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
+
     /// Bytes of the packet, the link-layer header included, whether or not they can be loaded.
     fn len(&self) -> u32;
 

@@ -5,10 +5,11 @@ use netpol_common::conntrack::{Key4, Key6};
 use netpol_common::counter::{self, DropReason};
 
 use crate::context::Context;
-use crate::family::{Family, Header, V4, V6};
+use crate::family::{Header, V4, V6};
 use crate::flow::Flow;
+use crate::quote::Quoted;
 use crate::track;
-use crate::transport::{self, Kind};
+use crate::transport;
 use crate::verdict::Verdict;
 use crate::{Connections, Packet, Tables};
 
@@ -47,7 +48,7 @@ where
 #[inline(always)]
 fn ip<F, P, T>(context: &Context<'_, P, T>) -> Result<Verdict, DropReason>
 where
-    F: Family,
+    F: Quoted,
     P: Packet,
     T: Tables + Connections<F::Key>,
 {
@@ -57,7 +58,7 @@ where
         Some(reason) => Err(reason),
         None => transport::read::<F, P>(context.packet, &header),
     };
-    if matches!(&transport, Ok(transport) if transport.kind == Kind::Neighbour) {
+    if matches!(&transport, Ok(transport) if transport.kind.is_of_link()) {
         return Ok(Verdict::pass(counter::NEIGHBOUR));
     }
     let place = F::place(context.endpoint, local, remote).ok_or(match context.direction {

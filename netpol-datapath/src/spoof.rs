@@ -6,7 +6,7 @@ use netpol_common::counter::DropReason;
 use crate::context::Context;
 use crate::family::{Family, V4, V6};
 use crate::read::ethertype;
-use crate::transport::{self, Kind};
+use crate::transport;
 use crate::verdict::Verdict;
 use crate::{Packet, Tables};
 
@@ -36,7 +36,7 @@ fn source<F: Family, P: Packet, T>(context: &Context<'_, P, T>) -> Verdict {
     }
     if F::obstacle(&header).is_none()
         && let Ok(transport) = transport::read::<F, P>(context.packet, &header)
-        && transport.kind == Kind::Neighbour
+        && transport.kind.is_of_link()
     {
         return Verdict::UNCOUNTED;
     }

@@ -14,12 +14,14 @@ mod known;
 mod open;
 mod room;
 
+pub(crate) use known::outlives_policy;
+
 use netpol_common::conntrack::{Connection, timeout_class};
 use netpol_common::counter::DropReason;
 
 use crate::context::Context;
-use crate::family::Family;
 use crate::flow::Flow;
+use crate::quote::{self, Quoted};
 use crate::transport::Kind;
 use crate::verdict::Verdict;
 use crate::{Connections, Packet, Table, Tables};
@@ -51,13 +53,16 @@ pub(crate) fn verdict<F, P, T>(
     flow: &Flow<F>,
 ) -> Result<Verdict, DropReason>
 where
-    F: Family,
+    F: Quoted,
     P: Packet,
     T: Tables + Connections<F::Key>,
 {
     let key = flow.key(context.ifindex);
     let now = context.tables.ticks();
-    if flow.kind == Kind::IcmpOther {
+    if flow.kind.is_message() {
+        if flow.kind == Kind::ERROR {
+            return Ok(quote::verdict::<F, P, T>(context));
+        }
         return open::verdict(context, flow, &key, now, Entry::Leave);
     }
     let entry = match find(context.tables, &key, flow.selector(), now) {
@@ -92,8 +97,7 @@ fn find_in<K, T: Tables + Connections<K>>(
     now: u32,
 ) -> Option<Found<T::Place>> {
     let (connection, place) = tables.find(table, key)?;
-    let timeout = tables.timeout(timeout_class(selector, connection.state));
-    if expired(connection.last_seen, now, timeout) {
+    if over(tables, &connection, selector, now) {
         // Removed rather than written over: what comes next may be of the other table.
         tables.remove(table, key);
         return None;
@@ -103,6 +107,28 @@ fn find_in<K, T: Tables + Connections<K>>(
         place,
         table,
     })
+}
+
+/// The connection of a key, for a packet that has no part in it.
+#[inline(always)]
+pub(crate) fn peek<K, T: Tables + Connections<K>>(
+    tables: &T,
+    key: &K,
+    selector: u32,
+) -> Option<Connection> {
+    let now = tables.ticks();
+    let peek_in = |table| {
+        let (connection, _) = tables.find(table, key)?;
+        (!over(tables, &connection, selector, now)).then_some(connection)
+    };
+    peek_in(Table::Replied).or_else(|| peek_in(Table::New))
+}
+
+/// Whether a connection is idle for longer than its time-out.
+#[inline(always)]
+fn over<T: Tables>(tables: &T, connection: &Connection, selector: u32, now: u32) -> bool {
+    let timeout = tables.timeout(timeout_class(selector, connection.state));
+    expired(connection.last_seen, now, timeout)
 }
 
 /// How far another CPU's idea of "now" may be ahead of this one's, in ticks.

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+use aya_ebpf::helpers::bpf_skb_load_bytes;
 use aya_ebpf::programs::TcContext;
 use aya_ebpf::programs::sk_buff::SkBuff;
 use netpol_datapath::Packet;
@@ -60,6 +61,21 @@ impl Packet for Frame {
         Some(core::array::from_fn(|word| unsafe {
             load_word(first + word * 4)
         }))
+    }
+
+    #[inline(always)]
+    fn copy<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let mut words = [0_u32; N];
+        // SAFETY: the context is valid, and the helper writes no more than the size of `words`.
+        let copied = unsafe {
+            bpf_skb_load_bytes(
+                self.skb.skb.cast(),
+                offset as u32,
+                words.as_mut_ptr().cast(),
+                (N * 4) as u32,
+            )
+        };
+        (copied == 0).then_some(words)
     }
 
     #[inline(always)]

@@ -58,10 +58,11 @@ pub(super) fn cases(net: &Net) -> Vec<Case> {
             "another ICMP message is no part of a ping",
             isolated(net).ingress_only(),
             {
-                let unreachable = if net.pod.is_ipv4() { 3 } else { 1 };
+                // A time stamp (RFC 792), or an answer about a node (RFC 4620).
+                let other = if net.pod.is_ipv4() { 14 } else { 140 };
                 [
                     from_pod(packet(net.pod, net.stranger).echo_request(0)).opens(NOT_ISOLATED),
-                    to_pod(packet(net.stranger, net.pod).icmp(unreachable, 1, 0)).drops(DENY_IN),
+                    to_pod(packet(net.stranger, net.pod).icmp(other, 1, 0)).drops(DENY_IN),
                     Step::Tracked { replied: 0, new: 1 },
                 ]
             },
@@ -70,10 +71,11 @@ pub(super) fn cases(net: &Net) -> Vec<Case> {
             "another ICMP message is judged by itself, and not tracked",
             isolated(net),
             {
-                let unreachable = if net.pod.is_ipv4() { 3 } else { 1 };
+                // A time stamp (RFC 792), or an answer about a node (RFC 4620).
+                let other = if net.pod.is_ipv4() { 14 } else { 140 };
                 [
-                    to_pod(packet(net.friend, net.pod).icmp(unreachable, 1, 0)).passes(FRIEND_IN),
-                    to_pod(packet(net.guest, net.pod).icmp(unreachable, 1, 0)).drops(DENY_IN),
+                    to_pod(packet(net.friend, net.pod).icmp(other, 1, 0)).passes(FRIEND_IN),
+                    to_pod(packet(net.guest, net.pod).icmp(other, 1, 0)).drops(DENY_IN),
                     Step::Tracked { replied: 0, new: 0 },
                 ]
             },

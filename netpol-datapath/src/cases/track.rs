@@ -1,4 +1,4 @@
-//! UDP, SCTP, other protocols; time-outs.
+//! UDP, other protocols; time-outs.
 
 use std::vec;
 use std::vec::Vec;
@@ -96,7 +96,7 @@ fn others(net: &Net) -> Vec<Case> {
             isolated(net),
             [
                 from_pod(packet(net.pod, net.guest).sctp(40_000, 9)).opens(SIGNAL),
-                to_pod(packet(net.guest, net.pod).sctp(9, 40_000)).passes(SIGNAL),
+                to_pod(packet(net.guest, net.pod).sctp_chunk(9, 40_000, 7, 2)).passes(SIGNAL),
                 from_pod(packet(net.pod, net.guest).sctp(40_000, 10)).drops(DENY_OUT),
             ],
         ),

@@ -94,6 +94,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn speaks_to_link(_source: u32, _destination: u32) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn key(endpoint: u32, remote: u32, ports: u32, selector: u32) -> Key4 {
         Key4 {
             endpoint,
@@ -101,6 +106,11 @@ impl Family for V4 {
             ports,
             selector,
         }
+    }
+
+    #[inline(always)]
+    fn parts(key: &Key4) -> (&u32, u32, u32) {
+        (&key.remote, key.ports, key.selector)
     }
 
     #[inline(always)]

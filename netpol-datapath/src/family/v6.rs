@@ -103,6 +103,11 @@ impl Family for V6 {
     }
 
     #[inline(always)]
+    fn speaks_to_link(source: [u32; 4], destination: [u32; 4]) -> bool {
+        (link_local(source) || unspecified(source)) && multicast(destination)
+    }
+
+    #[inline(always)]
     fn key(endpoint: u32, remote: [u32; 4], ports: u32, selector: u32) -> Key6 {
         Key6 {
             endpoint,
@@ -110,6 +115,11 @@ impl Family for V6 {
             ports,
             selector,
         }
+    }
+
+    #[inline(always)]
+    fn parts(key: &Key6) -> (&[u32; 4], u32, u32) {
+        (&key.remote, key.ports, key.selector)
     }
 
     #[inline(always)]
@@ -174,6 +184,12 @@ fn stays_on_link(local: [u32; 4], remote: [u32; 4]) -> bool {
 #[inline(always)]
 fn link_local(address: [u32; 4]) -> bool {
     address[0] & u32::from_be(0xffc0_0000) == u32::from_be(0xfe80_0000)
+}
+
+/// `ff00::/8`.
+#[inline(always)]
+fn multicast(address: [u32; 4]) -> bool {
+    address[0] & u32::from_be(0xff00_0000) == u32::from_be(0xff00_0000)
 }
 
 /// `ff02::/16`.

@@ -39,6 +39,10 @@ impl Packet for SlicePacket<'_> {
         Some(words)
     }
 
+    fn copy<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        self.load(offset)
+    }
+
     fn len(&self) -> u32 {
         // No frame is larger; the kernel counts in the same type.
         self.bytes.len() as u32

@@ -24,7 +24,7 @@ pub(super) fn entry<F: Family, P, T, L>(
     found: &Found<L>,
 ) -> Entry {
     let connection = &found.connection;
-    if flow.kind.opens_tcp() && connection.state & (state::CLOSING | state::CUT) != 0 {
+    if flow.kind.opens_stream() && connection.state & (state::CLOSING | state::CUT) != 0 {
         // The ports are used again: a new connection, whatever became of the last one.
         return Entry::Over(found.table);
     }
@@ -76,7 +76,7 @@ where
         if !flow.kind.resets() {
             connection.state |= state::REPLIED;
         }
-    } else if was.state & state::REPLIED != 0 && flow.kind == Kind::Datagram {
+    } else if was.state & state::REPLIED != 0 && flow.kind == Kind::DATAGRAM {
         connection.state |= state::STREAM;
     }
     if connection == was {
@@ -96,17 +96,27 @@ fn judge_again<F: Family, P, T: Tables>(
     flow: &Flow<F>,
     was: &Connection,
 ) -> Judgement {
+    let remote = flow.remote;
+    if outlives_policy::<F, T>(context.tables, was, &remote) {
+        return Judgement::allowed(was.rule);
+    }
+    flow.judge(context, was.initiator())
+}
+
+/// Whether a connection is one that no policy is asked about: the node's own, or the pod's to
+/// itself.
+#[inline(always)]
+pub(crate) fn outlives_policy<F: Family, T: Tables>(
+    tables: &T,
+    was: &Connection,
+    remote: &F::Address,
+) -> bool {
     // The packet at hand may be the pod's answer, so the socket that opened the connection is
     // not there to be asked; the address is.
     // So it is with what the pod sent to itself through a Service: it opened the connection, once.
     let from_node = was.rule == FROM_NODE;
     let from_itself = was.rule == SELF && was.initiator() == Direction::Ingress;
-    if (from_node || from_itself)
-        && context.tables.node(&F::node_key(flow.remote)) == Some(OWN_NODE)
-    {
-        return Judgement::allowed(was.rule);
-    }
-    flow.judge(context, was.initiator())
+    (from_node || from_itself) && tables.node(&F::node_key(*remote)) == Some(OWN_NODE)
 }
 
 /// Marks a connection that is no longer allowed. It is counted once, under what forbade it: one

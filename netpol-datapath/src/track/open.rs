@@ -72,11 +72,11 @@ where
 /// Whether a packet may open an entry.
 #[inline(always)]
 fn opens_entry<F: Family, P, T: Tables>(context: &Context<'_, P, T>, flow: &Flow<F>) -> bool {
-    match flow.kind {
-        Kind::Tcp(_) if !flow.kind.opens_tcp() => midstream::opens_entry(context, flow),
-        Kind::Tcp(_) | Kind::Datagram | Kind::EchoRequest => true,
-        Kind::EchoReply | Kind::IcmpOther | Kind::Neighbour => false,
+    let kind = flow.kind;
+    if kind.is_stream() && !kind.opens_stream() {
+        return midstream::opens_entry(context, flow);
     }
+    kind.is_stream() || kind == Kind::DATAGRAM || kind == Kind::ECHO_REQUEST
 }
 
 /// Whether the node itself sent the packet.

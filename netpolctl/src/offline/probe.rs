@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
-use netpol_datapath::build::{self, tcp};
+use netpol_datapath::build::{self, chunk, tcp};
 use thiserror::Error;
 
 use super::traffic::Traffic;
 
 /// The port that a probe comes from, one of those that Linux gives out (32768 to 60999).
 const SOURCE_PORT: u16 = 40_000;
+/// A verification tag of an SCTP association; any will do.
+const TAG: u32 = 1;
 /// The identifier of a probe's ping.
 const IDENTIFIER: u16 = 1;
 
@@ -74,7 +76,7 @@ impl Probe {
         match self.traffic {
             Traffic::Tcp(port) => packet.tcp(port.get(), SOURCE_PORT, tcp::SYN | tcp::ACK),
             Traffic::Udp(port) => packet.udp(port.get(), SOURCE_PORT),
-            Traffic::Sctp(port) => packet.sctp(port.get(), SOURCE_PORT),
+            Traffic::Sctp(port) => packet.sctp_chunk(port.get(), SOURCE_PORT, TAG, chunk::INIT_ACK),
             Traffic::Ping | Traffic::Ping6 => packet.echo_reply(IDENTIFIER),
             Traffic::Other(number) => packet.protocol(number, &[0; 8]),
         }
