@@ -339,6 +339,31 @@ fn a_service_without_a_backend_that_is_allowed_is_closed() -> Result<()> {
 }
 
 #[test]
+fn a_closed_port_behind_a_service_is_told() -> Result<()> {
+    if skipped_without_root("a_closed_port_behind_a_service") {
+        return Ok(());
+    }
+    // Nobody listens there. What the backend says quotes its own address, until the node has
+    // translated that too.
+    const CLOSED: &[(&str, u16, u16)] = &[("UDP", 53, 5399)];
+    let mut shop = Shop::enforcing(Link::PointToPoint, &shop::egress("good"))?;
+    proxy(&shop.lab, &["server"], CLOSED)?;
+    let objects = service(&shop.lab, &["server"], CLOSED);
+    shop.lab
+        .manifests()
+        .write_object("service.json", &objects)?;
+    shop.agent.wait_ready()?;
+    for ingress in ["", &shop::deny("good", "Ingress")] {
+        shop.apply(&[&shop::egress("good"), ingress].concat())?;
+        for family in Family::BOTH {
+            let told = shop.pod("good").ask_udp(vip(family), 53, PATIENT);
+            assert_eq!(told, Err(Outcome::Refused), "{family}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_pod_reaches_itself_through_its_service_and_nobody_else_does_by_that() -> Result<()> {
     if skipped_without_root("a_pod_reaches_itself") {
         return Ok(());
