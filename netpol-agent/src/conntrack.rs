@@ -7,8 +7,9 @@
 //!        '-- at the end: is what was counted what was seen? (drift.rs)
 //! ```
 //! The programs take an entry that is over for none, and write over it. So nothing depends on how
-//! soon an entry goes; this only keeps the maps from filling up. A map is walked for a quarter of
-//! the time at most, so that a processor has most of its time for others.
+//! soon an entry goes; this only keeps the maps from filling up. A map that is less than half full is
+//! walked for a quarter of the time at most, so that a processor has most of its time for others;
+//! one that fills rests a second between walks.
 //!
 //! One race remains. Between the last look at an entry and its removal a packet may renew it, and
 //! a renewed entry is removed: the connection's next packet is judged anew, in its own direction.
@@ -55,7 +56,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often one that is at least half full is.
 const SWEEP_SOONER: Duration = Duration::from_secs(1);
-/// A map rests so many times as long as sweeping it took.
+/// A map that is less than half full rests so many times as long as sweeping it took.
 const REST: u32 = 3;
 /// Entries looked at a second time, then removed together: so few that it takes microseconds.
 const TOGETHER: usize = 64;
@@ -193,13 +194,13 @@ impl Sweeper {
         let Some(last) = self.last.get(&(place as usize)) else {
             return true;
         };
-        let took = self
-            .reports
-            .borrow()
-            .get(self.tables.name(place))
-            .map(|report| report.took);
-        let pause = if half_full { SWEEP_SOONER } else { SWEEP };
-        last.elapsed() >= pause.max(took.unwrap_or_default() * REST)
+        if half_full {
+            return last.elapsed() >= SWEEP_SOONER;
+        }
+        let reports = self.reports.borrow();
+        let report = reports.get(self.tables.name(place));
+        let took = report.map(|report| report.took).unwrap_or_default();
+        last.elapsed() >= SWEEP.max(took * REST)
     }
 
     /// Sweeps one map, and compares what was counted with what is there.

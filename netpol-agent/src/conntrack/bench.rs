@@ -1,4 +1,4 @@
-//! What sweeping costs: `cargo test --release -p netpol-agent --lib sweep -- --ignored --nocapture`, as root.
+//! What sweeping costs: `cargo test --release -p netpol-agent --lib bench -- --ignored --nocapture`, as root.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
