@@ -296,7 +296,7 @@ impl<K: Family> Connections<K> for KernelMaps {
         // SAFETY: both point at elements; other CPUs add to them, and each number is read whole.
         let (own, all) = unsafe { (moves(own, place), moves(all, place)) };
         // SAFETY: as in `copy`.
-        let swept = unsafe { maps::SWEPT.get(&endpoint) }?.tables[place];
+        let swept = unsafe { maps::SWEPT.get(endpoint) }?.tables[place];
         let swept_total = maps::SWEPT_TOTAL.get(0)?.tables[place];
         let first = (&raw const maps::CAPACITIES).cast::<u32>();
         // SAFETY: a place is an index of the array. Volatile, since the loader patches it.
