@@ -87,7 +87,7 @@ pub(crate) fn static_program(
 /// features, and builds each of them once.
 pub(crate) const EVERYTHING: [&str; 3] = ["--workspace", "--exclude", "netpol-ebpf"];
 
-/// A program of netpol-e2e.
+/// A program of netpol-e2e or netpol-bench.
 pub(crate) fn test_program(
     workspace: &Workspace,
     profile: &str,

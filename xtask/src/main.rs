@@ -5,6 +5,7 @@
 
 mod apt_root;
 mod arrows;
+mod bench;
 mod build;
 mod cluster;
 mod demo;
@@ -34,6 +35,7 @@ Examples:
   cargo xtask cluster up            a real Kubernetes cluster, on this machine
   cargo xtask test                  everything that CI runs
   cargo xtask vm --kernel 5.10      the tests on the oldest supported kernel
+  cargo xtask bench check           instructions and look-ups a packet, against those checked in
   cargo xtask image                 the container image, as an archive
   cargo xtask lint arrows           which crate uses which";
 
@@ -57,6 +59,7 @@ enum Task {
     Arrows(arrows::Args),
     Vm(vm::Args),
     Fuzz(fuzz::Args),
+    Bench(bench::Args),
     Trial(trial::Args),
     Soak(trial::SoakArgs),
     Image(image::Args),
@@ -85,6 +88,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Task::Arrows(_) => arrows::run(&workspace),
         Task::Vm(args) => vm::run(args, &workspace),
         Task::Fuzz(args) => fuzz::run(args, &workspace),
+        Task::Bench(args) => bench::run(args, &workspace),
         Task::Trial(args) => trial::run(args, &workspace),
         Task::Soak(args) => trial::run_soak(args, &workspace),
         Task::Image(args) => image::run(args, &workspace),

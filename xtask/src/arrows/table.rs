@@ -90,6 +90,14 @@ pub(super) const ROWS: &[Row] = &[
         ..row("netpol-cni", &["netpol-api"])
     },
     Row {
+        forbids_unsafe: true,
+        ..row(
+            "netpol-bench",
+            // The agent carries the programs that are counted.
+            &["netpol-agent", "netpol-datapath", "netpol-common"],
+        )
+    },
+    Row {
         uses: Uses::Anything,
         ..row("netpol-e2e", &[])
     },
@@ -104,7 +112,7 @@ pub(super) const FENCES: &[Fence] = &[
     },
     Fence {
         family: &["aya", "aya-obj", "aya-log", "aya-build"],
-        only_in: &["netpol-agent", "netpol-e2e"],
+        only_in: &["netpol-agent", "netpol-bench", "netpol-e2e"],
         why: "the agent is the only one that loads programs and writes maps",
     },
     Fence {

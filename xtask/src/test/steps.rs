@@ -6,6 +6,7 @@ use std::thread;
 use anyhow::bail;
 
 use super::tally::Tally;
+use crate::bench;
 use crate::build::{self, Programs};
 use crate::cluster;
 use crate::e2e;
@@ -57,6 +58,13 @@ pub(super) const STEPS: &[Step] = &[
         stops: false,
         on_demand: false,
         run: unit,
+    },
+    Step {
+        name: "costs",
+        what: "instructions and look-ups a packet, against those that are checked in",
+        stops: false,
+        on_demand: false,
+        run: costs,
     },
     Step {
         name: "e2e",
@@ -147,6 +155,16 @@ fn unit(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
     let ran = count(&mut test, tally);
     let documented = count(tests(workspace).arg("--doc"), tally);
     ran.and(documented)
+}
+
+/// All of its scenarios count as one test.
+fn costs(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    let outcome = process::run(&mut bench::check_program(workspace)?);
+    match outcome {
+        Ok(()) => tally.passed += 1,
+        Err(_) => tally.failed += 1,
+    }
+    outcome
 }
 
 fn end_to_end(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {

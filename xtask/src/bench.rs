@@ -1,0 +1,47 @@
+//! `bench`: what a packet costs, and what a change.
+//!
+//! Each subcommand builds a program and becomes it: options, `--help` and the exit code are that program's own.
+
+mod check;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::workspace::Workspace;
+
+pub(crate) use check::program as check_program;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench check              instructions and look-ups a packet, against those that are checked in
+  cargo xtask bench check --update     take today's for granted from now on
+  cargo xtask bench check --help       all of its options";
+
+/// Count and measure what a packet costs.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Check(Options),
+}
+
+/// Count instructions and map look-ups a packet; fail if a scenario costs more than it did.
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+struct Options {
+    /// Options of the program; `--help` lists them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode> {
+    match &args.what {
+        What::Check(options) => check::run(&options.options, workspace),
+    }
+}
