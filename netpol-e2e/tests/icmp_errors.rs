@@ -65,6 +65,14 @@ fn shell(host: &Host, script: &str) -> Result<()> {
     host.run("sh", &["-ec", script]).map(drop)
 }
 
+/// A shop whose server hears and asks the far host alone, with a narrow hop between the two.
+fn isolated_behind_a_narrow_hop(link: Link) -> Result<(Shop, Host)> {
+    let mut shop = Shop::enforcing(link, "")?;
+    let far = narrow_hop(&mut shop)?;
+    shop.apply(&far_alone())?;
+    Ok((shop, far))
+}
+
 /// Puts a host behind `outside`, which becomes a router to it over a narrow link.
 fn narrow_hop(shop: &mut Shop) -> Result<Host> {
     let far = shop.lab.add_outside("far")?;
@@ -157,9 +165,7 @@ fn a_narrow_path_is_discovered_by_an_isolated_pod() -> Result<()> {
         return Ok(());
     }
     for link in Link::ALL {
-        let mut shop = Shop::enforcing(link, "")?;
-        let far = narrow_hop(&mut shop)?;
-        shop.apply(&far_alone())?;
+        let (shop, far) = isolated_behind_a_narrow_hop(link)?;
         let pod = shop.pod("server");
         for family in Family::BOTH {
             let context = format!("{link}, {family}");
@@ -213,9 +219,7 @@ fn datagrams_that_are_too_large_are_refused_to_their_sender() -> Result<()> {
     if skipped_without_root("datagrams_that_are_too_large") {
         return Ok(());
     }
-    let mut shop = Shop::enforcing(Link::PointToPoint, "")?;
-    narrow_hop(&mut shop)?;
-    shop.apply(&far_alone())?;
+    let (shop, _) = isolated_behind_a_narrow_hop(Link::PointToPoint)?;
     for family in Family::BOTH {
         let socket = whole_datagrams(&shop.pod("server"), SocketAddr::new(FAR.of(family), UDP))
             .expect("a socket");
@@ -248,9 +252,7 @@ fn a_closed_port_is_told_from_a_lost_packet() -> Result<()> {
         return Ok(());
     }
     for link in Link::ALL {
-        let mut shop = Shop::enforcing(link, "")?;
-        let far = narrow_hop(&mut shop)?;
-        shop.apply(&far_alone())?;
+        let (shop, far) = isolated_behind_a_narrow_hop(link)?;
         let pod = shop.pod("server");
         for family in Family::BOTH {
             let context = format!("{link}, {family}");

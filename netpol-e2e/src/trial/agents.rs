@@ -15,7 +15,10 @@ use super::{
     bed::{Bed, Without},
     pods::PodFacts,
 };
-use crate::process::{Process, namespace_of, pids};
+use crate::{
+    install,
+    process::{Process, namespace_of, pids},
+};
 
 /// Where netpol is installed.
 pub(crate) const NAMESPACE: &str = "netpol-system";
@@ -100,15 +103,7 @@ impl Bed {
         if !self.has_netpol() {
             return Ok(());
         }
-        self.kubectl(&[
-            "rollout",
-            "status",
-            "daemonset/netpol",
-            "-n",
-            NAMESPACE,
-            "--timeout=180s",
-        ])?;
-        Ok(())
+        install::rolled_out(self.cluster())
     }
 
     /// Kills a node's agent (SIGKILL) and its pod, so that the next one comes without a back-off.
