@@ -1,6 +1,7 @@
 //! Running other programs: streamed, quiet with a log, or for their answer.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, PipeReader};
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +20,20 @@ const LOG_TAIL_LINES: usize = 25;
 pub(crate) fn cargo(workspace: &Workspace) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&workspace.root);
+    for name in of_this_task(env::vars_os().map(|(name, _)| name)) {
+        cargo.env_remove(name);
+    }
     cargo
+}
+
+/// What cargo says of the package it runs. Build scripts that watch such a variable would run again
+/// each time a task and a plain `cargo build` take turns, and all that needs them with them.
+fn of_this_task(names: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    names.filter(|name| {
+        name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        })
+    })
 }
 
 /// Runs with our own output; an error names the command.
