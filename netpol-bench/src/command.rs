@@ -1,6 +1,7 @@
 //! One file holds one subcommand.
 
 pub(crate) mod check;
+pub(crate) mod path;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};

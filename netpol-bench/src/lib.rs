@@ -6,11 +6,14 @@
 //! count.rs      both together: one line a scenario
 //! baseline.rs   the lines as they were, and what has become worse
 //! kernel/       runs the same on this machine's kernel, and measures
+//! report.rs     what was measured, beside what was asked for
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod baseline;
 pub mod count;
+pub mod kernel;
 pub mod machine;
+pub mod report;
 pub mod scenario;
 pub mod sizes;

@@ -17,11 +17,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Path(command::path::Args),
     Check(command::check::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Path(args) => command::path::run(&args),
         Command::Check(args) => command::check::run(&args),
     };
     match outcome {

@@ -14,7 +14,7 @@ mod walk;
 
 use netpol_common::Direction;
 
-pub use list::all;
+pub use list::{all, yardstick};
 pub use state::{Entry, State};
 pub use walk::{Family, Walk};
 

@@ -3,6 +3,7 @@
 //! Each subcommand builds a program and becomes it: options, `--help` and the exit code are that program's own.
 
 mod check;
+mod path;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ pub(crate) use check::program as check_program;
 
 const EXAMPLES: &str = "\
 Examples:
+  cargo xtask bench path               nanoseconds a packet on this machine's kernel, against the targets
   cargo xtask bench check              instructions and look-ups a packet, against those that are checked in
   cargo xtask bench check --update     take today's for granted from now on
   cargo xtask bench check --help       all of its options";
@@ -28,10 +30,12 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    /// Measure what a packet costs on this machine's kernel, scenario by scenario.
+    Path(Options),
+    /// Count instructions and map look-ups a packet; fail if a scenario costs more than it did.
     Check(Options),
 }
 
-/// Count instructions and map look-ups a packet; fail if a scenario costs more than it did.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 struct Options {
@@ -42,6 +46,7 @@ struct Options {
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode> {
     match &args.what {
+        What::Path(options) => path::run(&options.options, workspace),
         What::Check(options) => check::run(&options.options, workspace),
     }
 }

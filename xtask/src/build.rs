@@ -28,6 +28,8 @@ pub(crate) const ENV_EXAMPLES: &str = "NETPOL_EXAMPLES";
 pub(crate) const ENV_IMAGE: &str = "NETPOL_IMAGE";
 /// The name under which tests find the BPF object with debug lines.
 pub(crate) const ENV_LOG_OBJECT: &str = "NETPOL_LOG_OBJECT";
+/// The name under which `bench path` finds what the programs are measured against.
+pub(crate) const ENV_BENCH_OBJECT: &str = "NETPOL_BENCH_OBJECT";
 /// The name under which trials find the program of pods that are watched from their first instruction on.
 pub(crate) const ENV_NEWBORN: &str = "NETPOL_NEWBORN";
 
@@ -108,12 +110,23 @@ pub(crate) const BPF_TARGET: &str = "bpfel-unknown-none";
 /// The BPF programs with a debug line for every verdict, as a debug build of the agent carries them. A test loads them
 /// where nothing else of a debug build is made.
 pub(crate) fn log_object(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    let directory = workspace.target.join("bpf-log");
+    object(workspace, "log", "netpol-ebpf").context("build the BPF programs with debug lines")
+}
+
+/// The BPF programs that the others are measured against.
+pub(crate) fn bench_object(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    object(workspace, "bench", "netpol-ebpf-bench").context("build the BPF programs of `bench`")
+}
+
+/// An object of netpol-ebpf that the agent does not carry.
+fn object(workspace: &Workspace, feature: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let directory = workspace.target.join(format!("bpf-{feature}"));
     let mut cargo = process::cargo(workspace);
     cargo
         .args(["build", "--quiet", "--release", "-p", "netpol-ebpf"])
-        .args(["--features", "log", "--target", BPF_TARGET])
-        .args(["-Z", "build-std=core", "--target-dir"])
+        .args(["--bin", name, "--features", feature])
+        .args(["--target", BPF_TARGET, "-Z", "build-std=core"])
+        .arg("--target-dir")
         .arg(&directory)
         // `-Z` on the stable compiler, and the flags that the agent's build script gives.
         .env("RUSTC_BOOTSTRAP", "1")
@@ -121,8 +134,8 @@ pub(crate) fn log_object(workspace: &Workspace) -> anyhow::Result<PathBuf> {
             "CARGO_ENCODED_RUSTFLAGS",
             "--cfg=bpf_target_arch=\"x86_64\"\u{1f}-Cdebuginfo=2\u{1f}-Clink-arg=--btf",
         );
-    process::run(&mut cargo).context("build the BPF programs with debug lines")?;
-    Ok(directory.join(BPF_TARGET).join("release/netpol-ebpf"))
+    process::run(&mut cargo)?;
+    Ok(directory.join(BPF_TARGET).join("release").join(name))
 }
 
 /// The package of the tests that need root and a real kernel.

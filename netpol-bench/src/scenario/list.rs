@@ -217,3 +217,13 @@ fn short(number: u32) -> String {
         number.to_string()
     }
 }
+
+/// Packets whose keys the yardstick looks up, of so many peers.
+#[must_use]
+pub fn yardstick(peers: u32) -> Walk {
+    let way = Way {
+        direction: Direction::Ingress,
+        family: Family::V4,
+    };
+    way.segments((PEERS, peers), WEB, ACK)
+}

@@ -1,0 +1,83 @@
+//! What was measured, beside what was asked for.
+
+use serde::Serialize;
+
+use crate::count::Cost;
+use crate::kernel::Measured;
+use crate::scenario::{Family, Scenario};
+
+/// A packet of IPv6 may cost so many times what the same one of IPv4 does.
+const V6_TIMES: f64 = 1.5;
+
+/// Whether a target is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It is.
+    Met,
+    /// It is not.
+    Missed,
+    /// There is none: IPv6 without its IPv4.
+    None,
+}
+
+impl Verdict {
+    /// In a table.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Missed => "MISSED",
+            Self::None => "",
+        }
+    }
+}
+
+/// A scenario, what it costs and what it may.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// The scenario.
+    pub name: String,
+    /// What was measured.
+    pub measured: Measured,
+    /// What was counted, unless another scenario runs the same instructions.
+    pub cost: Option<Cost>,
+    /// Nanoseconds that it may cost: of IPv6, by what IPv4 was measured at.
+    pub target: Option<f64>,
+    /// Whether it does.
+    pub verdict: Verdict,
+}
+
+impl Line {
+    /// Of a scenario, and of what the same one was measured at with IPv4.
+    #[must_use]
+    pub fn new(
+        scenario: &Scenario,
+        measured: Measured,
+        cost: Option<Cost>,
+        v4: Option<f64>,
+    ) -> Self {
+        let target = match scenario.family {
+            Family::V4 => Some(scenario.target),
+            Family::V6 => v4.map(|nanoseconds| nanoseconds * V6_TIMES),
+        };
+        let verdict = match target {
+            Some(target) if measured.nanoseconds.median <= target => Verdict::Met,
+            Some(_) => Verdict::Missed,
+            None => Verdict::None,
+        };
+        Self {
+            name: scenario.name(),
+            measured,
+            cost,
+            target,
+            verdict,
+        }
+    }
+
+    /// How many yardsticks it costs.
+    #[must_use]
+    pub fn yardsticks(&self) -> f64 {
+        self.measured.nanoseconds.median / self.measured.yardstick.median.max(1.0)
+    }
+}
