@@ -6,6 +6,7 @@
 //! `demo` binary and the tests under `tests/` are both thin users of it.
 
 pub mod cluster;
+pub mod control;
 pub mod install;
 pub mod lab;
 pub mod process;

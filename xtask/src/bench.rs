@@ -3,6 +3,7 @@
 //! Each subcommand builds a program and becomes it: options, `--help` and the exit code are that program's own.
 
 mod check;
+mod control;
 mod path;
 
 use std::process::ExitCode;
@@ -18,9 +19,13 @@ Examples:
   cargo xtask bench path               nanoseconds a packet on this machine's kernel, against the targets
   cargo xtask bench check              instructions and look-ups a packet, against those that are checked in
   cargo xtask bench check --update     take today's for granted from now on
-  cargo xtask bench check --help       all of its options";
+  cargo xtask bench control            changes on their way to the kernel, starts, memory: some six minutes
+  cargo xtask bench control -o json    the same, for programs
+  cargo xtask bench control --page docs/performance.md
+                                       the same, written into the page
+  cargo xtask bench check --help       all of its options; so do the others";
 
-/// Count and measure what a packet costs.
+/// Count and measure what a packet costs, and what a change does.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -34,6 +39,9 @@ enum What {
     Path(Options),
     /// Count instructions and map look-ups a packet; fail if a scenario costs more than it did.
     Check(Options),
+    /// Measure an agent on clusters of up to 100,000 pods: starts, single changes, memory, idle time; each against its
+    /// target.
+    Control(Options),
 }
 
 #[derive(clap::Args)]
@@ -48,5 +56,6 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode
     match &args.what {
         What::Path(options) => path::run(&options.options, workspace),
         What::Check(options) => check::run(&options.options, workspace),
+        What::Control(options) => control::run(&options.options, workspace),
     }
 }
