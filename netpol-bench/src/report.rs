@@ -1,5 +1,6 @@
 //! What was measured, beside what was asked for.
 
+use netpol_common::Direction;
 use serde::Serialize;
 
 use crate::count::Cost;
@@ -38,10 +39,18 @@ impl Verdict {
 pub struct Line {
     /// The scenario.
     pub name: String,
+    /// The same without direction and family.
+    pub what: String,
+    /// To the pod, rather than from it.
+    pub to_pod: bool,
+    /// The packets' family.
+    pub family: Family,
     /// What was measured.
     pub measured: Measured,
     /// What was counted, unless another scenario runs the same instructions.
     pub cost: Option<Cost>,
+    /// Nanoseconds that it may cost with IPv4.
+    pub limit: f64,
     /// Nanoseconds that it may cost: of IPv6, by what IPv4 was measured at.
     pub target: Option<f64>,
     /// Whether it does.
@@ -68,10 +77,24 @@ impl Line {
         };
         Self {
             name: scenario.name(),
+            what: scenario.what.clone(),
+            to_pod: scenario.direction == Direction::Ingress,
+            family: scenario.family,
+            limit: scenario.target,
             measured,
             cost,
             target,
             verdict,
+        }
+    }
+
+    /// Which program was run.
+    #[must_use]
+    pub const fn direction(&self) -> Direction {
+        if self.to_pod {
+            Direction::Ingress
+        } else {
+            Direction::Egress
         }
     }
 

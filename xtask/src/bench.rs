@@ -17,6 +17,7 @@ pub(crate) use check::program as check_program;
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench path               nanoseconds a packet on this machine's kernel, against the targets
+  cargo xtask bench path --document    also writes docs/performance.md
   cargo xtask bench check              instructions and look-ups a packet, against those that are checked in
   cargo xtask bench check --update     take today's for granted from now on
   cargo xtask bench control            changes on their way to the kernel, starts, memory: some six minutes

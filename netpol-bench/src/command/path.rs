@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use netpol_agent::bpf::object::OBJECT;
 use netpol_bench::count::{self, Costs};
+use netpol_bench::document::{self, Machine, Results};
 use netpol_bench::kernel::{Kernel, Measured, Plan, measure};
 use netpol_bench::report::{Line, Verdict};
 use netpol_bench::scenario::{self, Family, Scenario};
@@ -22,8 +23,12 @@ Examples:
   cargo xtask bench path --scenario established         what has this in its name
   cargo xtask bench path --scenario 'new flow' --rounds 101
   cargo xtask bench path -o json > path.json
+  cargo xtask bench path --document                     also write docs/performance.md
 
 Exit code 1 if a target is missed, 2 if it could not be measured.";
+
+/// This project's documentation.
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
 /// Measure what a packet costs on this machine's kernel, scenario by scenario.
 ///
@@ -45,6 +50,9 @@ pub(crate) struct Args {
     /// The object file of what they are measured against.
     #[arg(long, value_name = "FILE", env = "NETPOL_BENCH_OBJECT", hide = true)]
     bench_object: PathBuf,
+    /// Write table, chart and figures to `performance.md` and `performance/` of a directory [default: docs].
+    #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, default_missing_value = DOCS)]
+    document: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -79,12 +87,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let lines = lines(&scenarios, &measured, &costs);
+    let results = Results {
+        machine: Machine::here(),
+        rounds: plan.rounds,
+        lines: lines(&scenarios, &measured, &costs),
+    };
     match args.output {
-        Output::Table => print(&lines),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&lines)?),
+        Output::Table => print(&results),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&results)?),
     }
-    Ok(lines.iter().all(|line| line.verdict != Verdict::Missed))
+    if let Some(directory) = &args.document {
+        document::write(directory, &results)?;
+    }
+    Ok(results
+        .lines
+        .iter()
+        .all(|line| line.verdict != Verdict::Missed))
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
@@ -133,7 +151,8 @@ fn lines(scenarios: &[Scenario], measured: &[Measured], costs: &Costs) -> Vec<Li
     pairs.map(line).collect()
 }
 
-fn print(lines: &[Line]) {
+fn print(results: &Results) {
+    let lines = &results.lines;
     let header = [
         "SCENARIO",
         "NS",
@@ -162,5 +181,6 @@ fn print(lines: &[Line]) {
     }
     println!("{printed}");
     let missed = lines.iter().filter(|line| line.verdict == Verdict::Missed);
-    println!("\n{} of {} targets missed", missed.count(), lines.len());
+    println!("\n{}", results.machine.sentence());
+    println!("{} of {} targets missed", missed.count(), lines.len());
 }
