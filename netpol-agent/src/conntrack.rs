@@ -3,6 +3,7 @@
 //! ```text
 //! every half second: how full is each map? (two look-ups; the programs count)
 //!        |-- not swept for 5 s, or half full and not swept for 1 s --> walk it, by batches
+//!        |   (empty when last swept, and nothing counted since: not for a minute)
 //!        |       what is over -> looked at again -> removed -> counted for its endpoint
 //!        '-- at the end: is what was counted what was seen? (drift.rs)
 //! ```
@@ -56,6 +57,9 @@ const LOOK: Duration = Duration::from_millis(500);
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often one that is at least half full is.
 const SWEEP_SOONER: Duration = Duration::from_secs(1);
+/// How often a map is that was empty and to which nothing came: only a wrong count would hide
+/// something there, and walking a hash takes as long when it is empty.
+const SWEEP_EMPTY: Duration = Duration::from_secs(60);
 /// A map that is less than half full rests so many times as long as sweeping it took.
 const REST: u32 = 3;
 /// Entries looked at a second time, then removed together: so few that it takes microseconds.
@@ -163,9 +167,7 @@ impl Sweeper {
     fn sweep_due(&mut self) -> Result<(), SweepError> {
         let total = self.shares.total()?;
         for place in Place::ALL {
-            let capacity = self.tables.capacity(place);
-            let half_full = total.now(place) >= capacity / 2;
-            if !self.is_due(place, half_full) {
+            if !self.is_due(place, &total) {
                 continue;
             }
             let report = match place {
@@ -190,17 +192,21 @@ impl Sweeper {
         Ok(())
     }
 
-    fn is_due(&self, place: Place, half_full: bool) -> bool {
+    fn is_due(&self, place: Place, total: &Count) -> bool {
         let Some(last) = self.last.get(&(place as usize)) else {
             return true;
         };
-        if half_full {
+        if total.now(place) >= self.tables.capacity(place) / 2 {
             return last.elapsed() >= SWEEP_SOONER;
         }
         let reports = self.reports.borrow();
         let report = reports.get(self.tables.name(place));
-        let took = report.map(|report| report.took).unwrap_or_default();
-        last.elapsed() >= SWEEP.max(took * REST)
+        let report = report.copied().unwrap_or_default();
+        let was_empty = report.seen == 0 && report.corrected == 0;
+        if was_empty && total.signed(place) == 0 {
+            return last.elapsed() >= SWEEP_EMPTY;
+        }
+        last.elapsed() >= SWEEP.max(report.took * REST)
     }
 
     /// Sweeps one map, and compares what was counted with what is there.

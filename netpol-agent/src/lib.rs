@@ -23,6 +23,7 @@ mod flows;
 mod kube;
 mod log;
 mod manifests;
+mod memory;
 mod preflight;
 mod probe;
 mod run;

@@ -41,7 +41,7 @@ use crate::{
     conntrack::Sweeper,
     discovery::{self, Discovery, fresh::Fresh},
     engine::{Engine, Inputs, Outlets, Parts},
-    flows, preflight,
+    flows, memory, preflight,
     source::Source,
     taint,
     uninstall::{self, Guarded},
@@ -169,6 +169,7 @@ impl Agent {
         let findings = discovery.look(&engine.local_pods()).await?;
         engine.take_findings(findings).await;
         engine.settle().await;
+        memory::give_back();
         engine.remove_leftovers().await;
         remove_other_versions(args, &dirs, &netlink).await?;
         Ok(Self {

@@ -172,6 +172,21 @@ impl Tables {
         })
     }
 
+    /// Whether the maps hold this and nothing else.
+    pub(crate) fn hold(&self, expected: &Programmed) -> Result<bool, TableError> {
+        Ok(self.read_endpoints()? == expected.endpoints
+            && holds(&self.identities_v4, &expected.identities_v4)?
+            && holds(&self.identities_v6, &expected.identities_v6)?
+            && holds(&self.cidrs_v4, &expected.cidrs_v4)?
+            && holds(&self.cidrs_v6, &expected.cidrs_v6)?
+            && holds(&self.policy, &expected.policy)?
+            && holds(&self.ports, &expected.ports)?
+            && holds(&self.node, &expected.node)?
+            && holds(&self.services, &expected.services)?
+            && holds(&self.sources, &expected.sources)?
+            && holds(&self.numbers, &expected.numbers)?)
+    }
+
     /// Reads the endpoints alone.
     pub(crate) fn read_endpoints(&self) -> Result<HashMap<u32, Endpoint>, TableError> {
         named(maps::ENDPOINT, read_back, self.endpoints.read())
@@ -236,6 +251,22 @@ fn delete<K: Pod + Debug, V: Pod>(table: &Table<K, V>, key: &K) -> Result<(), Ta
 fn read<K: Pod + Eq + Hash, V: Pod>(table: &Table<K, V>) -> Result<HashMap<K, V>, TableError> {
     let entries = named(table.name(), read_back, table.entries())?;
     Ok(entries.into_iter().collect())
+}
+
+/// Whether a map holds these entries and no others: without a copy of it, which would be the most
+/// memory that an agent ever takes.
+fn holds<K: Pod + Eq + Hash, V: Pod + PartialEq>(
+    table: &Table<K, V>,
+    expected: &HashMap<K, V>,
+) -> Result<bool, TableError> {
+    let (mut seen, mut same) = (0, true);
+    let read = table.each_batch(|batch| {
+        seen += batch.len();
+        same &= batch.iter().all(|(k, v)| expected.get(k) == Some(v));
+        Ok(())
+    });
+    named(table.name(), read_back, read)?;
+    Ok(same && seen == expected.len())
 }
 
 fn read_back() -> String {

@@ -215,8 +215,8 @@ impl Engine {
 
     fn drifted(&self) -> Result<bool, TableError> {
         if self.audits.is_multiple_of(WHOLE_AUDIT) {
-            let there = tokio::task::block_in_place(|| self.tables.read())?;
-            return Ok(there != self.mirror);
+            let holds = tokio::task::block_in_place(|| self.tables.hold(&self.mirror))?;
+            return Ok(!holds);
         }
         Ok(self.tables.read_endpoints()? != self.mirror.endpoints)
     }
@@ -234,7 +234,7 @@ impl Engine {
     /// policies again.
     fn tell(&mut self, views: &[EndpointView]) {
         let directions = views.iter().flat_map(|view| [&view.ingress, &view.egress]);
-        let selecting = directions.flat_map(|direction| &direction.policies);
+        let selecting = directions.flat_map(|direction| direction.policies.iter());
         let mut notices = self.told.of_policies(selecting);
         let pods = views.iter().map(|view| LocalPod {
             key: &view.pod,

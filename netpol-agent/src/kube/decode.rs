@@ -1,7 +1,7 @@
 //! What the API server sends -> objects. One that cannot be read is an item as well, and never
 //! spoils its neighbours.
 
-use netpol_policy::{InvalidObject, Kind, Object, ObjectKey, ObjectRef};
+use netpol_policy::{InvalidObject, Object, ObjectKey, ObjectRef};
 use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::{Value, value::RawValue};
 
@@ -111,10 +111,11 @@ fn text(object: &Value, field: &str) -> Option<String> {
 
 fn item(raw: &RawValue, resource: &Resource) -> Item {
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-    // A static pod's annotations say which pod it mirrors.
-    let keeps = |path: &&&[&str]| resource.kind == Kind::Pod && path[1] == "annotations";
-    let metadata = METADATA.iter().filter(|path| !keeps(path));
-    let trim = Trim::new(metadata.chain(resource.skip).copied());
+    let trim = if resource.only.is_empty() {
+        Trim::new(METADATA.iter().chain(resource.skip).copied())
+    } else {
+        Trim::to(resource.only.iter().copied())
+    };
     let mut value = match trim.deserialize(&mut deserializer) {
         Ok(value) => value,
         Err(error) => return unreadable(None, resource, "", error.to_string()),

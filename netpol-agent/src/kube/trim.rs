@@ -5,31 +5,45 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess};
 use serde_json::{Map, Value};
 
-/// Decodes any JSON into a value, and passes over the paths given. `*` stands for the items of a
-/// list.
+/// Decodes any JSON into a value, and passes over the paths given, or over all but those. `*` stands
+/// for the items of a list.
 #[derive(Clone, Default)]
 pub(super) struct Trim<'p> {
     paths: Vec<&'p [&'p str]>,
+    /// Whether the paths are what is kept.
+    keeps: bool,
 }
 
 impl<'p> Trim<'p> {
     pub(super) fn new(paths: impl IntoIterator<Item = &'p [&'p str]>) -> Self {
         Self {
             paths: paths.into_iter().collect(),
+            keeps: false,
+        }
+    }
+
+    /// Keeps these paths, with all that is below them.
+    pub(super) fn to(paths: impl IntoIterator<Item = &'p [&'p str]>) -> Self {
+        Self {
+            keeps: true,
+            ..Self::new(paths)
         }
     }
 
     /// What is passed over below a field; none if the field itself is.
     fn below(&self, field: &str) -> Option<Self> {
-        let mut below = Self::default();
+        let mut below = Self {
+            keeps: self.keeps,
+            ..Self::default()
+        };
         for path in &self.paths {
             match path {
-                [only] if *only == field => return None,
+                [only] if *only == field => return self.keeps.then(Self::default),
                 [first, rest @ ..] if *first == field => below.paths.push(rest),
                 _ => {}
             }
         }
-        Some(below)
+        (!below.keeps || !below.paths.is_empty()).then_some(below)
     }
 }
 
@@ -125,6 +139,24 @@ mod tests {
             "kept": { "gone": true, "b": -1.5 },
         });
         assert_eq!(trim(paths, &value), expected);
+    }
+
+    #[test]
+    fn paths_are_kept_and_nothing_else() {
+        let value = json!({
+            "a": { "b": { "deep": [1, 2] }, "c": 1 },
+            "list": [{ "x": { "z": 1 }, "y": 2 }, 7, null],
+            "gone": { "a": 1 }, "a.b": 1,
+        });
+        let expected = json!({
+            "a": { "b": { "deep": [1, 2] } },
+            "list": [{ "x": { "z": 1 } }, 7, null],
+        });
+        let paths: &[&[&str]] = &[&["a", "b"], &["list", "*", "x"], &["absent", "b"]];
+        let text = value.to_string();
+        let mut deserializer = serde_json::Deserializer::from_str(&text);
+        let kept = Trim::to(paths.iter().copied()).deserialize(&mut deserializer);
+        assert_eq!(kept.expect("any JSON"), expected);
     }
 
     #[test]

@@ -133,6 +133,8 @@ pub(crate) struct PolicySet {
     digest: Digest,
     uses: usize,
     pub(crate) key: SetKey,
+    /// The policies it is of, sorted.
+    pub(crate) policies: Arc<[ObjectKey]>,
     deny_rule: u32,
     rules: Vec<CompiledRule>,
     by_term: HashMap<TermIndex, Vec<usize>>,
@@ -230,8 +232,9 @@ impl Sets {
 impl PolicySet {
     fn compile(place: SetIndex, key: SetKey, shared: &mut Shared<'_>) -> Self {
         let digest = key.digest();
+        let policies: Arc<[ObjectKey]> = key.policies().cloned().collect();
         let deny = Attribution::DefaultDeny {
-            policies: key.policies().cloned().collect(),
+            policies: policies.to_vec(),
             direction: key.direction.into(),
         };
         let mut set = Self {
@@ -247,6 +250,7 @@ impl PolicySet {
             wildcards: Vec::new(),
             entries: HashMap::new(),
             frontends: HashSet::new(),
+            policies,
             key,
         };
         for AppliedPolicy { policy, .. } in set.key.policies.clone() {

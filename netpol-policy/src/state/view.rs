@@ -1,6 +1,6 @@
 //! What there is to know of a [`ClusterState`], for people.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use netpol_common::{Direction, maps};
 
@@ -36,7 +36,7 @@ pub struct EndpointDirectionView {
     /// A policy selects it.
     pub isolated: bool,
     /// The policies that do, sorted.
-    pub policies: Vec<ObjectKey>,
+    pub policies: Arc<[ObjectKey]>,
 }
 
 /// A policy.
@@ -126,13 +126,10 @@ impl ClusterState {
             .map(|(key, endpoint)| {
                 let direction = |direction| {
                     let set = endpoint.set(direction);
-                    let set = set.map(|set| &self.compiler.sets.sets[set].key);
+                    let set = set.map(|set| &self.compiler.sets.sets[set]);
                     EndpointDirectionView {
                         isolated: set.is_some() || endpoint.closed.is_some(),
-                        policies: set
-                            .into_iter()
-                            .flat_map(|s| s.policies().cloned())
-                            .collect(),
+                        policies: set.map(|set| Arc::clone(&set.policies)).unwrap_or_default(),
                     }
                 };
                 let entry = endpoint.ifindex.as_ref();
@@ -153,7 +150,7 @@ impl ClusterState {
     /// Every policy of the cluster, by namespace and name.
     #[must_use]
     pub fn policies(&self) -> Vec<PolicyView> {
-        let view = |policy: &std::sync::Arc<Policy>| PolicyView {
+        let view = |policy: &Arc<Policy>| PolicyView {
             key: policy.key.clone(),
             version: policy.version.clone(),
             directions: DIRECTIONS

@@ -1,6 +1,6 @@
 //! Since when which version of a policy is in force on which endpoint.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use netpol_policy::{EndpointView, ObjectKey, PolicyVersion};
 
@@ -20,6 +20,14 @@ struct Held {
     generation: u32,
     /// Since when each policy selects it.
     policies: BTreeMap<ObjectKey, f64>,
+}
+
+impl Held {
+    fn has_policies_of(&self, view: &EndpointView) -> bool {
+        let policies = view.ingress.policies.iter().chain(&*view.egress.policies);
+        let policies: BTreeSet<&ObjectKey> = policies.collect();
+        policies.into_iter().eq(self.policies.keys())
+    }
 }
 
 impl Ledger {
@@ -54,23 +62,29 @@ impl Ledger {
             .extend(read.map(|(policy, version)| (policy, (version, now))));
         let mut lasting = HashSet::new();
         for view in enforced {
-            lasting.insert(view.pod.clone());
+            lasting.insert(&view.pod);
             self.hold(view, now);
         }
         self.endpoints.retain(|pod, _| lasting.contains(pod));
     }
 
     fn hold(&mut self, view: &EndpointView, now: f64) {
-        let known = self.endpoints.get(&view.pod);
+        let known = self.endpoints.get_mut(&view.pod);
         let known = known.filter(|held| held.ifindex == view.ifindex);
-        if known.is_some_and(|held| held.generation == view.generation) {
-            return;
-        }
+        let known = match known {
+            Some(held) if held.generation == view.generation => return,
+            // An address moved, no policy came or went.
+            Some(held) if held.has_policies_of(view) => {
+                held.generation = view.generation;
+                return;
+            }
+            known => known,
+        };
         let since = |policy: &ObjectKey| {
-            let held = known.and_then(|held| held.policies.get(policy));
+            let held = known.as_ref().and_then(|held| held.policies.get(policy));
             held.copied().unwrap_or(now)
         };
-        let policies = view.ingress.policies.iter().chain(&view.egress.policies);
+        let policies = view.ingress.policies.iter().chain(&*view.egress.policies);
         let policies = policies.map(|policy| (policy.clone(), since(policy)));
         let held = Held {
             ifindex: view.ifindex,

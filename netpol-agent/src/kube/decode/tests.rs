@@ -1,3 +1,4 @@
+use netpol_policy::Kind;
 use serde_json::json;
 
 use super::{super::resources::RESOURCES, *};
@@ -12,7 +13,8 @@ fn pod() -> Value {
     json!({
         "metadata": {
             "name": "web-1", "namespace": "shop", "uid": "u1", "resourceVersion": "42",
-            "creationTimestamp": "2026-01-01T00:00:00Z", "labels": { "app": "web" },
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "deletionTimestamp": "2026-01-02T00:00:00Z", "labels": { "app": "web" },
             "annotations": {
                 "k8s.io/initial-events-end": "true",
                 "kubernetes.io/config.mirror": "u0", "kubernetes.io/config.hash": "u0",
