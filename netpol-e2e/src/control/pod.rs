@@ -1,4 +1,4 @@
-//! A pod in the length at which API servers send it: some 3 KB.
+//! A pod in the length at which API servers send it: some 4 KB.
 
 use serde_json::{Value, json};
 
