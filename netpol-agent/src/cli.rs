@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use netpol_common::maps;
+use netpol_common::{fragment::PLACES_PER_SLOT, maps};
 
 use crate::{
     bpf::load::MapSizes,
@@ -371,6 +371,10 @@ impl Sizes {
             (maps::NODE, NODE_ADDRESSES),
             (maps::SERVICE, self.max_services),
             (maps::SOURCE, self.max_sources),
+            (
+                maps::FRAGMENTS,
+                self.max_endpoints.saturating_mul(PLACES_PER_SLOT),
+            ),
             (maps::NUMBERS, numbers),
         ]))
     }

@@ -25,13 +25,14 @@ pub const FIRST_RULE: u32 = 64;
 pub enum DropReason {
     /// The packet ends before its headers do, or before its IP header says.
     Truncated = 1,
-    /// Neither IPv4, IPv6 nor ARP (VLAN tags inside the frame included).
+    /// Neither IPv4, IPv6 nor ARP.
     UnknownEtherType = 2,
-    /// An IP header whose version or length fields contradict themselves.
+    /// A header whose version or length fields contradict themselves.
     MalformedHeader = 3,
-    /// A fragment, of IPv4 or with IPv6's fragment header: its ports may be in another packet.
+    /// A fragment that no honest sender makes: too small to hold the transport header, overlapping
+    /// the first one, or beyond the largest packet.
     Fragment = 4,
-    /// Another IPv6 extension header.
+    /// An IPv6 extension header that is not followed, or more of them than are.
     ExtensionHeader = 5,
     /// From a pod, with a source address that is not the pod's.
     Spoofed = 6,
@@ -47,6 +48,12 @@ pub enum DropReason {
     UnknownEndpoint = 11,
     /// The pod has more addresses of one family than an endpoint can have: it is closed.
     TooManyAddresses = 12,
+    /// A later fragment, and none that passed a moment ago was its first one.
+    FirstFragmentNotSeen = 13,
+    /// The packet names further stops, so its destination address is not the last one.
+    SourceRoute = 14,
+    /// A frame with a VLAN tag: it is of another network than the pod's.
+    VlanTag = 15,
     /// An ICMP error about a packet of no tracked connection.
     QuoteUnknown = 17,
     /// An ICMP error whose quote is too short, or no packet that has ports.
@@ -60,7 +67,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Truncated,
         Self::UnknownEtherType,
         Self::MalformedHeader,
@@ -73,6 +80,9 @@ impl DropReason {
         Self::Inconsistent,
         Self::UnknownEndpoint,
         Self::TooManyAddresses,
+        Self::FirstFragmentNotSeen,
+        Self::SourceRoute,
+        Self::VlanTag,
         Self::QuoteUnknown,
         Self::QuoteMalformed,
         Self::IcmpRedirect,
@@ -98,9 +108,9 @@ impl DropReason {
         match self {
             Self::Truncated => "truncated packet",
             Self::UnknownEtherType => "neither IPv4, IPv6 nor ARP",
-            Self::MalformedHeader => "malformed IP header",
-            Self::Fragment => "fragment",
-            Self::ExtensionHeader => "IPv6 extension header",
+            Self::MalformedHeader => "malformed header",
+            Self::Fragment => "malformed fragment",
+            Self::ExtensionHeader => "IPv6 extension header that is not followed",
             Self::Spoofed => "spoofed source address",
             Self::NotForEndpoint => "not addressed to the pod",
             Self::ConntrackFull => "connection table full",
@@ -108,6 +118,9 @@ impl DropReason {
             Self::Inconsistent => "inconsistent maps",
             Self::UnknownEndpoint => "no entry for this interface",
             Self::TooManyAddresses => "the pod has more than two addresses of one family",
+            Self::FirstFragmentNotSeen => "fragment whose first one was not seen",
+            Self::SourceRoute => "source route",
+            Self::VlanTag => "VLAN tag",
             Self::QuoteUnknown => "ICMP error about no connection of the pod",
             Self::QuoteMalformed => "ICMP error whose quote cannot be followed",
             Self::IcmpRedirect => "ICMP redirect",

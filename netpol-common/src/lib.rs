@@ -17,6 +17,7 @@ pub mod conntrack;
 pub mod counter;
 pub mod endpoint;
 pub mod event;
+pub mod fragment;
 pub mod held;
 pub mod identity;
 pub mod maps;

@@ -30,6 +30,8 @@ pub const SERVICE: &str = "SERVICE";
 pub const SOURCE: &str = "SOURCE";
 /// Place -> [`crate::note::Note`]; written by the programs alone.
 pub const NOTES: &str = "NOTES";
+/// Place -> [`crate::fragment::Fragment`]; an array, written by the programs alone.
+pub const FRAGMENTS: &str = "FRAGMENTS";
 /// [`crate::conntrack::Key4`] -> [`crate::conntrack::Connection`], replied.
 pub const CONNTRACK_V4: &str = "CONNTRACK_V4";
 /// [`crate::conntrack::Key6`] -> [`crate::conntrack::Connection`], replied.
@@ -54,11 +56,13 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const EVENTS: &str = "EVENTS";
 /// One [`crate::event::EventLimit`] per CPU.
 pub const EVENT_LIMIT: &str = "EVENT_LIMIT";
+/// Two words per CPU, of no meaning outside of a program's run.
+pub const SCRATCH: &str = "SCRATCH";
 /// [`Digest`] -> [`Number`]; read and written by the agent alone.
 pub const NUMBERS: &str = "NUMBERS";
 
 /// Every map that the programs use.
-pub const PROGRAM_MAPS: [&str; 24] = [
+pub const PROGRAM_MAPS: [&str; 26] = [
     ENDPOINT,
     ENDPOINT_ENTRIES,
     IDENTITY_V4,
@@ -71,6 +75,7 @@ pub const PROGRAM_MAPS: [&str; 24] = [
     SERVICE,
     SOURCE,
     NOTES,
+    FRAGMENTS,
     CONNTRACK_V4,
     CONNTRACK_V6,
     CONNTRACK_NEW_V4,
@@ -83,6 +88,7 @@ pub const PROGRAM_MAPS: [&str; 24] = [
     COUNTERS,
     EVENTS,
     EVENT_LIMIT,
+    SCRATCH,
 ];
 
 /// Value of [`NODE`]: an address of this node, its interfaces' included.

@@ -66,8 +66,10 @@ pub struct Builder {
     source: IpAddr,
     destination: IpAddr,
     hops: u8,
-    options: usize,
+    options: Vec<u8>,
     fragment: u16,
+    identification: u32,
+    extensions: Vec<(u8, Vec<u8>)>,
     payload: Vec<u8>,
 }
 
@@ -82,8 +84,10 @@ pub fn packet(source: IpAddr, destination: IpAddr) -> Builder {
         source,
         destination,
         hops: 64,
-        options: 0,
+        options: Vec::new(),
         fragment: 0,
+        identification: 0,
+        extensions: Vec::new(),
         payload: Vec::new(),
     }
 }
@@ -113,14 +117,41 @@ impl Builder {
     }
 
     /// IPv4 options, in words of four bytes (at most 10), each a "no operation".
-    pub const fn options(mut self, words: usize) -> Self {
-        self.options = words;
+    pub fn options(self, words: usize) -> Self {
+        self.option(&vec![1; words * 4])
+    }
+
+    /// IPv4 options, byte by byte; filled up to whole words with "end of options".
+    pub fn option(mut self, bytes: &[u8]) -> Self {
+        self.options.extend(bytes);
+        let whole = self.options.len().next_multiple_of(4);
+        self.options.resize(whole, 0);
         self
     }
 
-    /// An IPv4 fragment: offset in units of eight bytes, and whether more follow.
-    pub const fn fragment(mut self, offset: u16, more: bool) -> Self {
-        self.fragment = offset | (more as u16) << 13;
+    /// What tells fragments of one packet from another's, for [`Builder::fragment`] after it; of
+    /// IPv4 the last two bytes. Zero otherwise.
+    pub const fn identification(mut self, identification: u32) -> Self {
+        self.identification = identification;
+        self
+    }
+
+    /// A fragment: offset in units of eight bytes, and whether more follow. Of IPv6 an extension
+    /// header, at this place among them.
+    pub fn fragment(mut self, offset: u16, more: bool) -> Self {
+        if self.source.is_ipv4() {
+            self.fragment = offset | u16::from(more) << 13;
+            return self;
+        }
+        let mut rest = vec![0];
+        rest.extend((offset << 3 | u16::from(more)).to_be_bytes());
+        rest.extend(self.identification.to_be_bytes());
+        self.extension(44, &rest)
+    }
+
+    /// An IPv6 extension header of a type, after those before: its bytes from the length on.
+    pub fn extension(mut self, kind: u8, rest: &[u8]) -> Self {
+        self.extensions.push((kind, rest.to_vec()));
         self
     }
 
@@ -206,22 +237,28 @@ impl Builder {
         body.extend(&self.payload);
         match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let words = 5 + self.options;
+                let words = 5 + self.options.len() / 4;
                 let length = (words * 4 + body.len()) as u16;
                 let [length_high, length_low] = length.to_be_bytes();
                 let [fragment_high, fragment_low] = self.fragment.to_be_bytes();
-                let mut packet = vec![4 << 4 | words as u8, 0, length_high, length_low, 0, 0];
+                let mut packet = vec![4 << 4 | words as u8, 0, length_high, length_low];
+                packet.extend((self.identification as u16).to_be_bytes());
                 packet.extend([fragment_high, fragment_low, self.hops, protocol, 0, 0]);
                 packet.extend(source.octets());
                 packet.extend(destination.octets());
-                packet.extend(vec![1; self.options * 4]);
+                packet.extend(&self.options);
                 packet.extend(body);
                 ethernet(IPV4, &packet)
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let mut next = protocol;
+                for (kind, rest) in self.extensions.iter().rev() {
+                    body = [&[next][..], rest, &body].concat();
+                    next = *kind;
+                }
                 let mut packet = vec![6 << 4, 0, 0, 0];
                 packet.extend((body.len() as u16).to_be_bytes());
-                packet.extend([protocol, self.hops]);
+                packet.extend([next, self.hops]);
                 packet.extend(source.octets());
                 packet.extend(destination.octets());
                 packet.extend(body);
@@ -260,8 +297,22 @@ mod tests {
     }
 
     #[test]
+    fn extension_headers_are_chained() {
+        let addresses = (IpAddr::from([1_u16; 8]), IpAddr::from([2_u16; 8]));
+        let frame = packet(addresses.0, addresses.1)
+            .extension(60, &[0; 7])
+            .identification(7)
+            .fragment(3, true)
+            .udp(1, 2);
+        assert_eq!(frame.len(), 14 + 40 + 8 + 8 + 8);
+        assert_eq!(frame[18..21], [0, 24, 60]);
+        assert_eq!(frame[54..62], [44, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(frame[62..70], [17, 0, 0, 25, 0, 0, 0, 7]);
+    }
+
+    #[test]
     fn fragments_carry_offset_and_flag() {
-        let frame = v4().fragment(3, true).udp(1, 2);
-        assert_eq!(frame[20..22], [0x20, 3]);
+        let frame = v4().identification(7).fragment(3, true).udp(1, 2);
+        assert_eq!(frame[18..22], [0, 7, 0x20, 3]);
     }
 }

@@ -5,11 +5,14 @@
 //! [`Step`]s, in the order in which they happen. Before each packet, every prefix of it is tried
 //! too (`prefix.rs`).
 
+mod extension;
+mod fragment;
 mod host;
 mod icmp_error;
 mod listener;
 mod midstream;
 mod node;
+mod options;
 mod parse;
 mod ping;
 mod policy;
@@ -87,6 +90,7 @@ pub fn all() -> Vec<Case> {
             midstream::cases,
             tables::cases,
             service::cases,
+            fragment::cases,
         ];
         for part in per_family {
             cases.extend(part(&net).into_iter().map(|mut case| {
@@ -96,6 +100,9 @@ pub fn all() -> Vec<Case> {
         }
     }
     cases.extend(parse::cases());
+    cases.extend(options::cases());
+    cases.extend(extension::cases());
+    cases.extend(fragment::family_cases());
     cases.extend(spoof::v6_cases());
     cases.extend(icmp_error::v4_cases());
     cases.extend(listener::cases());

@@ -43,6 +43,9 @@ const fn not_understood(reason: DropReason) -> bool {
         | DropReason::Fragment
         | DropReason::ExtensionHeader
         | DropReason::NotForEndpoint
+        | DropReason::FirstFragmentNotSeen
+        | DropReason::SourceRoute
+        | DropReason::VlanTag
         | DropReason::QuoteUnknown
         | DropReason::QuoteMalformed
         | DropReason::IcmpRedirect => true,

@@ -1,8 +1,10 @@
 //! What differs between IPv4 and IPv6: the header, and which maps an address is looked up in.
 
+mod chain;
 mod v4;
 mod v6;
 
+pub(crate) use chain::Chain;
 pub(crate) use v4::V4;
 pub(crate) use v6::V6;
 
@@ -15,6 +17,9 @@ use crate::{Packet, Tables};
 /// Where the Ethernet payload starts.
 pub(crate) const ETHERNET_LENGTH: usize = 14;
 
+/// Bytes of a transport header that are read at most.
+const TRANSPORT: usize = 20;
+
 /// The largest length that the 16-bit length field of an IP header can say.
 const LARGEST_LENGTH: u32 = 0xffff;
 
@@ -26,15 +31,19 @@ pub(crate) const LINK_LOCAL_PLACE: u32 = ADDRESSES as u32;
 pub(crate) struct Header<A> {
     pub(crate) source: A,
     pub(crate) destination: A,
-    /// IPv4 protocol, or the first IPv6 next header.
+    /// The protocol of what is at `payload`.
     pub(crate) protocol: u8,
     /// Time to live, or hop limit.
     pub(crate) hops: u8,
-    /// IPv4: one fragment of several.
-    pub(crate) fragment: bool,
+    /// Whether the transport header follows at once. Otherwise [`Family::follow`] finds it, or
+    /// [`Family::peek`] where that is not worth it.
+    pub(crate) plain: bool,
+    /// A word that [`Family::first`] asks. A word of the packet, so that the verifier of the kernel
+    /// takes fragments and whole packets for the same, and walks what follows once.
+    pub(crate) part: u32,
     /// Offset in the frame of what follows the header.
     pub(crate) payload: usize,
-    /// Offset in the frame where the IP packet ends.
+    /// Offset in the frame where the IP packet ends, as the header says.
     pub(crate) end: u32,
 }
 
@@ -48,11 +57,33 @@ pub(crate) trait Family {
     /// Key of the conntrack maps.
     type Key: Copy;
 
-    /// Reads the header at [`ETHERNET_LENGTH`].
-    fn read<P: Packet>(packet: &P) -> Result<Header<Self::Address>, DropReason>;
+    /// Reads the header at an offset of the frame. The packet may end before the header says.
+    fn read<P: Packet>(packet: &P, at: usize) -> Result<Header<Self::Address>, DropReason>;
 
-    /// Why a header cannot be followed to the transport header, if so.
-    fn obstacle(header: &Header<Self::Address>) -> Option<DropReason>;
+    /// Follows options or extension headers of a header at an offset of the frame, which is not
+    /// plain, to the transport header.
+    fn follow<P: Packet, T: Tables>(
+        packet: &P,
+        tables: &T,
+        at: usize,
+        header: &Header<Self::Address>,
+    ) -> Chain;
+
+    /// Finds the transport header of a header that is not plain without a walk: behind any
+    /// options, or behind a fragment header alone. False when it is not there.
+    fn peek<P: Packet>(packet: &P, header: &mut Header<Self::Address>) -> bool;
+
+    /// Whether a packet that is plain, or that could be followed, is a first fragment.
+    fn first(part: u32) -> bool;
+
+    /// [`Header::part`] of a header that was followed.
+    fn part(header: &Header<Self::Address>, chain: Chain) -> u32;
+
+    /// The identification of a fragment whose header is at [`ETHERNET_LENGTH`].
+    fn identification<P: Packet>(packet: &P, chain: Chain) -> Option<u32>;
+
+    /// The protocol, if it tells fragments of one packet from another's.
+    fn fragment_protocol(protocol: u8) -> u8;
 
     /// Which of the endpoint's addresses `local` is, or none. `remote` is the other side.
     fn place(endpoint: &Endpoint, local: Self::Address, remote: Self::Address) -> Option<u32>;
@@ -74,13 +105,8 @@ pub(crate) trait Family {
     fn event_words(address: Self::Address) -> [u32; 4];
 }
 
-/// Where an IP packet ends in the frame, given the length its header declares, from the start of
-/// the IP header. A frame may be longer (Ethernet pads to 60 bytes), never shorter.
+/// Bytes of a frame from an offset on; none where it is shorter.
 #[inline(always)]
-fn end(declared: u32, frame: u32) -> Result<u32, DropReason> {
-    let end = ETHERNET_LENGTH as u32 + declared;
-    if end > frame {
-        return Err(DropReason::Truncated);
-    }
-    Ok(end)
+fn carried<P: Packet>(packet: &P, at: usize) -> u32 {
+    packet.len().saturating_sub(at as u32)
 }

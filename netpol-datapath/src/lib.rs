@@ -11,6 +11,9 @@
 //!                       ├─ no policy asks about it: source address (spoof.rs) ─> Next | Drop
 //!                       │
 //!                 read.rs     Ethernet, ARP, neighbour discovery, addresses (spoof.rs)
+//!                       │     options and extension headers are walked (family/)
+//!                       │
+//!                 fragment.rs  a later fragment: the verdict of its first one
 //!                       │
 //!                 transport.rs  ports, TCP flags, ping
 //!                       │
@@ -46,6 +49,7 @@ pub mod cases;
 mod context;
 mod family;
 mod flow;
+mod fragment;
 mod judge;
 #[cfg(feature = "std")]
 pub mod memory;

@@ -21,6 +21,7 @@ use netpol_common::conntrack::{Connection, Key4, Key6, TIMEOUT_SECONDS, Timeout}
 use netpol_common::counter::Counter;
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::{Event, EventLimit};
+use netpol_common::fragment::{Fragment, PLACES_PER_SLOT};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
 use netpol_common::note::{Note, PLACES};
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
@@ -92,6 +93,7 @@ pub struct Memory {
     /// Events a second that are sent at most.
     pub events_per_second: u32,
     notes: RefCell<HashTable<u32, Note>>,
+    fragments: RefCell<HashTable<(u32, u32), Fragment>>,
     conntrack_v4: RefCell<Conntrack<Key4>>,
     conntrack_v6: RefCell<Conntrack<Key6>>,
     refused: RefCell<BTreeMap<u32, u64>>,
@@ -100,6 +102,7 @@ pub struct Memory {
     events: RefCell<Vec<Event>>,
     event_limit: Cell<EventLimit>,
     ticks: Cell<u32>,
+    kept: Cell<[u32; 2]>,
     capacities: Capacities,
 }
 
@@ -125,6 +128,7 @@ impl Memory {
             service: HashTable::new(capacities.agent),
             source: HashTable::new(capacities.agent),
             notes: RefCell::new(HashTable::new(PLACES as usize)),
+            fragments: RefCell::new(HashTable::new(capacities.agent * PLACES_PER_SLOT as usize)),
             events_per_second: u32::MAX,
             conntrack_v4: RefCell::new(Conntrack::new(&capacities)),
             conntrack_v6: RefCell::new(Conntrack::new(&capacities)),
@@ -134,6 +138,7 @@ impl Memory {
             events: RefCell::default(),
             event_limit: Cell::default(),
             ticks: Cell::new(INITIAL_TICKS),
+            kept: Cell::default(),
             capacities,
         }
     }
@@ -275,6 +280,20 @@ impl Tables for Memory {
         self.notes.borrow_mut().remove(&place);
     }
 
+    fn fragment(&self, ifindex: u32, place: u32) -> Option<Fragment> {
+        self.endpoint.get(&ifindex)?;
+        let there = self.fragments.borrow().get(&(ifindex, place)).copied();
+        Some(there.unwrap_or_default())
+    }
+
+    fn leave_fragment(&self, ifindex: u32, place: u32, fragment: &Fragment) {
+        // There are as many places as it holds.
+        let _ = self
+            .fragments
+            .borrow_mut()
+            .insert((ifindex, place), *fragment);
+    }
+
     fn count(&self, counter: u32, bytes: u32) -> bool {
         let number = counter as usize;
         if number >= self.capacities.counters {
@@ -312,6 +331,14 @@ impl Tables for Memory {
 
     fn set_event_limit(&self, limit: EventLimit) {
         self.event_limit.set(limit);
+    }
+
+    fn keep(&self, words: [u32; 2]) {
+        self.kept.set(words);
+    }
+
+    fn kept(&self) -> [u32; 2] {
+        self.kept.get()
     }
 
     fn ticks(&self) -> u32 {

@@ -15,7 +15,7 @@ use netpol_common::protocol;
 use crate::context::Context;
 use crate::family::{Family, Header, V4, V6};
 use crate::flow::Flow;
-use crate::read::ethertype;
+use crate::read::{ethertype, near};
 use crate::transport::Kind;
 use crate::{Packet, Tables};
 
@@ -86,7 +86,7 @@ fn mark<P: Packet>(packet: &P, note: &mut Note) {
 
 #[inline(always)]
 fn mark_ip<F: Family, P: Packet>(packet: &P, note: &mut Note) {
-    let Ok(header) = F::read(packet) else {
+    let Some(header) = near::<F, P>(packet) else {
         return;
     };
     note.protocol = F::VERSION << 8 | header.protocol as u32;

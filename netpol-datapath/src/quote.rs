@@ -23,6 +23,7 @@ use netpol_common::protocol;
 use crate::context::Context;
 use crate::family::Family;
 use crate::judge::{self, Judgement, Opening};
+use crate::read::near;
 use crate::transport::{Transport, datagram, icmp};
 use crate::verdict::Verdict;
 use crate::{Connections, Packet, Tables, track};
@@ -119,7 +120,8 @@ fn read<F: Quoted, P: Packet>(
     direction: Direction,
     key: &mut F::Key,
 ) -> Result<(), DropReason> {
-    let outer = F::read(packet)?;
+    // Nobody sends errors behind extension headers.
+    let outer = near::<F, P>(packet).ok_or(DropReason::QuoteMalformed)?;
     let quote = F::quoted(packet, outer.payload + ERROR_HEADER, outer.end)?;
     let transport = transport::<F, P>(packet, &quote, outer.end)?;
     // RFC 1122, 3.2.2, and RFC 4443, 2.2: an error goes to who sent the packet. From the pod that is

@@ -6,7 +6,7 @@ use netpol_common::event::{ALLOWED, DENIED, Event, EventLimit};
 
 use crate::context::Context;
 use crate::family::{Family, V4, V6};
-use crate::read::{ethertype, sides};
+use crate::read::{ethertype, header, sides};
 use crate::verdict::{Decision, Verdict};
 use crate::{Packet, Tables, transport};
 
@@ -105,19 +105,19 @@ fn describe<P: Packet>(packet: &P, direction: Direction, event: &mut Event) {
 
 #[inline(always)]
 fn describe_ip<F: Family, P: Packet>(packet: &P, direction: Direction, event: &mut Event) {
-    let Ok(header) = F::read(packet) else {
+    let Ok(mut header) = header::<F, P>(packet) else {
         return;
     };
     let (local, remote) = sides(&header, direction);
     event.family = F::VERSION;
-    event.protocol = u32::from(header.protocol);
     event.local = F::event_words(local);
     event.remote = F::event_words(remote);
-    if F::obstacle(&header).is_none()
+    if (header.plain || F::peek(packet, &mut header))
         && let Ok(transport) = transport::read::<F, P>(packet, &header)
     {
         event.ports = transport.endpoint_ports(direction);
     }
+    event.protocol = u32::from(header.protocol);
 }
 
 #[cfg(all(test, feature = "std"))]

@@ -5,7 +5,7 @@ use netpol_common::counter::DropReason;
 
 use crate::context::Context;
 use crate::family::{Family, V4, V6};
-use crate::read::ethertype;
+use crate::read::{ethertype, header};
 use crate::transport;
 use crate::verdict::Verdict;
 use crate::{Packet, Tables};
@@ -28,13 +28,13 @@ pub(crate) fn only<P: Packet, T: Tables>(context: &Context<'_, P, T>) -> Verdict
 
 #[inline(always)]
 fn source<F: Family, P: Packet, T>(context: &Context<'_, P, T>) -> Verdict {
-    let Ok(header) = F::read(context.packet) else {
+    let Ok(header) = header::<F, P>(context.packet) else {
         return Verdict::UNCOUNTED;
     };
     if F::place(context.endpoint, header.source, header.destination).is_some() {
         return Verdict::UNCOUNTED;
     }
-    if F::obstacle(&header).is_none()
+    if header.plain
         && let Ok(transport) = transport::read::<F, P>(context.packet, &header)
         && transport.kind.is_of_link()
     {

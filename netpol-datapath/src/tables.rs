@@ -8,6 +8,7 @@
 use netpol_common::conntrack::{Connection, Timeout};
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::{Event, EventLimit};
+use netpol_common::fragment::Fragment;
 use netpol_common::held::{Place, Usage};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
 use netpol_common::note::Note;
@@ -106,6 +107,11 @@ pub trait Tables {
     /// Removes the note at a place.
     fn drop_note(&self, place: u32);
 
+    /// What is at one of the places for fragments of the endpoint behind a host interface.
+    fn fragment(&self, ifindex: u32, place: u32) -> Option<Fragment>;
+    /// Writes one of the places for fragments of the endpoint behind a host interface.
+    fn leave_fragment(&self, ifindex: u32, place: u32, fragment: &Fragment);
+
     /// Adds one packet of `bytes` to a counter; false when there is no such counter.
     #[must_use]
     fn count(&self, counter: u32, bytes: u32) -> bool;
@@ -119,6 +125,12 @@ pub trait Tables {
     fn event_limit(&self) -> Option<EventLimit>;
     /// Writes this CPU's token bucket for events.
     fn set_event_limit(&self, limit: EventLimit);
+
+    /// Keeps two words until the end of this run.
+    fn keep(&self, words: [u32; 2]);
+    /// What this run has kept last. The kernel's verifier knows nothing about these words, and so
+    /// walks what depends on them once, not once for each way on which they may have come.
+    fn kept(&self) -> [u32; 2];
 
     /// Kernel ticks now (low half of `jiffies`).
     fn ticks(&self) -> u32;

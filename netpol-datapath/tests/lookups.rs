@@ -8,6 +8,7 @@ use netpol_common::address::v4_word;
 use netpol_common::conntrack::{Connection, Key4, Key6, Timeout};
 use netpol_common::endpoint::{Endpoint, EndpointDirection, flags};
 use netpol_common::event::{Event, EventLimit};
+use netpol_common::fragment::Fragment;
 use netpol_common::held::Usage;
 use netpol_common::identity::{Address4, Address6, POD, Prefix4, Prefix6};
 use netpol_common::note::Note;
@@ -83,6 +84,13 @@ impl Tables for Counted<'_> {
     fn drop_note(&self, place: u32) {
         self.ask("notes, written").drop_note(place);
     }
+    fn fragment(&self, ifindex: u32, place: u32) -> Option<Fragment> {
+        self.ask("fragments").fragment(ifindex, place)
+    }
+    fn leave_fragment(&self, ifindex: u32, place: u32, fragment: &Fragment) {
+        self.ask("fragments, written")
+            .leave_fragment(ifindex, place, fragment);
+    }
     fn count(&self, counter: u32, bytes: u32) -> bool {
         self.ask("counters").count(counter, bytes)
     }
@@ -97,6 +105,12 @@ impl Tables for Counted<'_> {
     }
     fn set_event_limit(&self, limit: EventLimit) {
         self.memory.set_event_limit(limit);
+    }
+    fn keep(&self, words: [u32; 2]) {
+        self.ask("scratch").keep(words);
+    }
+    fn kept(&self) -> [u32; 2] {
+        self.ask("scratch").kept()
     }
     fn ticks(&self) -> u32 {
         self.memory.ticks()

@@ -12,6 +12,7 @@ use netpol_common::conntrack::{Connection, Key4, Key6, TIMEOUT_SECONDS};
 use netpol_common::counter::Counter;
 use netpol_common::endpoint::{Endpoint, Slot};
 use netpol_common::event::EventLimit;
+use netpol_common::fragment::{Fragment, PLACES_PER_SLOT};
 use netpol_common::held::{Held, Place, Swept};
 use netpol_common::identity::{Address4, Address6};
 use netpol_common::note::{Note, PLACES};
@@ -51,6 +52,8 @@ pub(crate) static SOURCE: HashMap<Address6, u32> =
 #[map]
 pub(crate) static NOTES: HashMap<u32, Note> = HashMap::with_max_entries(PLACES, 0);
 #[map]
+pub(crate) static FRAGMENTS: Array<Fragment> = Array::with_max_entries(1024 * PLACES_PER_SLOT, 0);
+#[map]
 pub(crate) static CONNTRACK_V4: HashMap<Key4, Connection> = HashMap::with_max_entries(262_144, 0);
 #[map]
 pub(crate) static CONNTRACK_V6: HashMap<Key6, Connection> = HashMap::with_max_entries(65_536, 0);
@@ -78,6 +81,9 @@ pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 pub(crate) static EVENT_LIMIT: PerCpuArray<EventLimit> = PerCpuArray::with_max_entries(1, 0);
+/// What a run of a program keeps for itself; of no meaning afterwards.
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<[u32; 2]> = PerCpuArray::with_max_entries(1, 0);
 
 /// `CONFIG_HZ` of most distributions; the agent writes the kernel's own.
 const DEFAULT_TICKS_PER_SECOND: u32 = 250;

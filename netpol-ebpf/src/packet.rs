@@ -20,13 +20,19 @@ impl Frame {
     #[inline(always)]
     pub(crate) fn new(context: TcContext) -> Self {
         let frame = Self { skb: context.skb };
-        let wanted = frame.skb.len().min(HEADERS);
-        let (start, end) = frame.bounds();
+        frame.pull(HEADERS);
+        frame
+    }
+
+    /// Moves the first bytes into the linear part, unless they are there.
+    #[inline(always)]
+    fn pull(&self, bytes: u32) {
+        let wanted = self.skb.len().min(bytes);
+        let (start, end) = self.bounds();
         if start + wanted as usize > end {
             // Received in pages (large packets of some drivers). Should it fail, the loads do.
-            let _ = frame.skb.pull_data(wanted);
+            let _ = self.skb.pull_data(wanted);
         }
-        frame
     }
 
     /// Where the linear part starts and ends.
@@ -79,6 +85,11 @@ impl Packet for Frame {
     }
 
     #[inline(always)]
+    fn reach(&self, bytes: usize) {
+        self.pull(bytes as u32);
+    }
+
+    #[inline(always)]
     fn len(&self) -> u32 {
         self.skb.len()
     }
@@ -93,6 +104,12 @@ impl Packet for Frame {
             ((*skb).__bindgen_anon_2.sk, (*skb).ingress_ifindex)
         };
         !socket.is_null() && came_in == 0
+    }
+
+    #[inline(always)]
+    fn has_tag(&self) -> bool {
+        // SAFETY: as in `bounds`.
+        (unsafe { (*self.skb.skb).vlan_present }) != 0
     }
 }
 

@@ -11,6 +11,7 @@ use aya_ebpf::maps::lpm_trie;
 use netpol_common::conntrack::{Connection, Key4, Key6, Timeout};
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::{Event, EventLimit};
+use netpol_common::fragment::{Fragment, PLACES_PER_SLOT};
 use netpol_common::held::{Held, Moves, Place, Usage, held};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
 use netpol_common::note::Note;
@@ -101,6 +102,19 @@ impl Tables for KernelMaps {
     }
 
     #[inline(always)]
+    fn fragment(&self, ifindex: u32, place: u32) -> Option<Fragment> {
+        maps::FRAGMENTS.get(element(ifindex, place)?).copied()
+    }
+
+    #[inline(always)]
+    fn leave_fragment(&self, ifindex: u32, place: u32, fragment: &Fragment) {
+        if let Some(element) = element(ifindex, place) {
+            // It fails beyond the map alone, and then there is nothing to be found either.
+            let _ = maps::FRAGMENTS.set(element, fragment, 0);
+        }
+    }
+
+    #[inline(always)]
     fn count(&self, counter: u32, bytes: u32) -> bool {
         let Some(slot) = maps::COUNTERS.get_ptr_mut(counter) else {
             return false;
@@ -147,6 +161,20 @@ impl Tables for KernelMaps {
     }
 
     #[inline(always)]
+    fn keep(&self, words: [u32; 2]) {
+        if let Some(slot) = maps::SCRATCH.get_ptr_mut(0) {
+            // SAFETY: as in `count`.
+            unsafe { slot.write(words) };
+        }
+    }
+
+    #[inline(always)]
+    fn kept(&self) -> [u32; 2] {
+        // The map has the element; were it not there, zero is nothing that passes.
+        maps::SCRATCH.get(0).copied().unwrap_or([0; 2])
+    }
+
+    #[inline(always)]
     fn ticks(&self) -> u32 {
         // SAFETY: the helper has no arguments and only reads the clock.
         (unsafe { bpf_jiffies64() }) as u32
@@ -181,6 +209,13 @@ impl Tables for KernelMaps {
 fn copy<K, V: Copy>(map: &HashMap<K, V>, key: &K) -> Option<V> {
     // SAFETY: an element lives at least as long as this run of the program (RCU).
     unsafe { map.get(key) }.copied()
+}
+
+/// Where the map of fragments has a place of an endpoint.
+#[inline(always)]
+fn element(ifindex: u32, place: u32) -> Option<u32> {
+    let slot = copy(&maps::ENDPOINT, &ifindex)?;
+    Some(slot.slot.wrapping_mul(PLACES_PER_SLOT).wrapping_add(place))
 }
 
 /// The two conntrack maps of a family.

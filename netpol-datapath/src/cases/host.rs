@@ -57,6 +57,7 @@ impl Subject for Host {
         let packet = SlicePacket {
             bytes: frame,
             local_socket,
+            tag: false,
         };
         Some(match direction {
             Direction::Egress => from_endpoint(IFINDEX, &packet, &self.0),

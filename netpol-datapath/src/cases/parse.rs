@@ -4,11 +4,11 @@ use std::format;
 use std::vec;
 use std::vec::Vec;
 
-use netpol_common::counter::{DropReason, NEIGHBOUR, NOT_ISOLATED, SELF};
+use netpol_common::counter::{DropReason, NEIGHBOUR, NOT_ISOLATED};
 
 use super::Case;
-use super::step::{Step, from_pod, to_pod};
-use super::world::{DENY_OUT, FRIEND_IN, FRIEND_OUT, V4, V6, isolated};
+use super::step::{from_pod, to_pod};
+use super::world::{FRIEND_OUT, V4, V6, isolated};
 use crate::build::tcp::SYN;
 use crate::build::{arp, ethernet, packet};
 
@@ -16,15 +16,7 @@ use crate::build::{arp, ethernet, packet};
 const IP: usize = 14;
 
 pub(super) fn cases() -> Vec<Case> {
-    [
-        link_layer(),
-        v4_lengths(),
-        v4_options(),
-        v4_fragments(),
-        v6_lengths(),
-        v6_extension_headers(),
-    ]
-    .concat()
+    [link_layer(), v4_lengths(), v6_lengths()].concat()
 }
 
 /// A frame with some bytes overwritten.
@@ -38,6 +30,7 @@ fn link_layer() -> Vec<Case> {
         let inner = packet(V4.pod, V4.friend).udp(1, 2);
         ethernet(0x8100, &[&[0, 7][..], &inner[12..]].concat())
     };
+    let service_tag = ethernet(0x88a8, &[&[0, 9][..], &vlan()[12..]].concat());
     vec![
         Case::new(
             "ARP passes",
@@ -56,11 +49,17 @@ fn link_layer() -> Vec<Case> {
             ],
         ),
         Case::new(
-            "other Ethernet types, and VLAN tags inside the frame, are closed",
+            "VLAN tags are closed, one or two",
             isolated(&V4),
             [
-                from_pod(vlan()).refused(DropReason::UnknownEtherType),
-                to_pod(ethernet(0x88a8, &[0; 60])).refused(DropReason::UnknownEtherType),
+                from_pod(vlan()).refused(DropReason::VlanTag),
+                to_pod(service_tag).refused(DropReason::VlanTag),
+            ],
+        ),
+        Case::new(
+            "other Ethernet types are closed",
+            isolated(&V4),
+            [
                 from_pod(ethernet(0x8847, &[0; 60])).refused(DropReason::UnknownEtherType),
                 to_pod(ethernet(0x002e, &[0; 46])).refused(DropReason::UnknownEtherType),
             ],
@@ -70,7 +69,7 @@ fn link_layer() -> Vec<Case> {
             isolated(&V4).ingress_only(),
             [
                 from_pod(vlan()).passes(NOT_ISOLATED),
-                to_pod(vlan()).refused(DropReason::UnknownEtherType),
+                to_pod(vlan()).refused(DropReason::VlanTag),
             ],
         ),
         Case::new(
@@ -143,128 +142,17 @@ fn v4_lengths() -> Vec<Case> {
     ]
 }
 
-fn v4_options() -> Vec<Case> {
-    [0, 1, 10]
-        .map(|words| {
-            Case::new(
-                &format!("IPv4: {words} words of options"),
-                isolated(&V4),
-                [
-                    from_pod(
-                        packet(V4.pod, V4.friend)
-                            .options(words)
-                            .tcp(40_000, 80, SYN),
-                    )
-                    .opens(FRIEND_OUT),
-                    to_pod(packet(V4.friend, V4.pod).options(words).udp(40_000, 53))
-                        .opens(FRIEND_IN),
-                    from_pod(packet(V4.pod, V4.guest).options(words).tcp(40_000, 81, SYN))
-                        .drops(DENY_OUT),
-                    // The same connection, without options.
-                    from_pod(packet(V4.pod, V4.friend).tcp(40_000, 80, SYN)).passes(FRIEND_OUT),
-                ],
-            )
-        })
-        .into()
-}
-
-fn v4_fragments() -> Vec<Case> {
-    let fragment = |offset, more| {
-        packet(V4.pod, V4.friend)
-            .fragment(offset, more)
-            .udp(40_000, 53)
-    };
-    let whole = with(
-        packet(V4.pod, V4.friend).udp(40_000, 53),
-        IP + 6,
-        &[0x40, 0],
-    );
-    vec![
-        Case::new(
-            "IPv4: fragments are closed, first ones and later ones",
-            isolated(&V4),
-            [
-                from_pod(fragment(0, true)).refused(DropReason::Fragment),
-                from_pod(fragment(1, false)).refused(DropReason::Fragment),
-                from_pod(fragment(0x1fff, true)).refused(DropReason::Fragment),
-                from_pod(whole).opens(FRIEND_OUT),
-            ],
-        ),
-        Case::new(
-            "IPv4: fragments pass in a direction that is not isolated",
-            isolated(&V4).ingress_only(),
-            [
-                from_pod(fragment(1, false)).passes(NOT_ISOLATED),
-                to_pod(packet(V4.friend, V4.pod).fragment(1, false).udp(1, 2))
-                    .refused(DropReason::Fragment),
-            ],
-        ),
-        Case::new(
-            "IPv4: a fragment with another's address is that first",
-            isolated(&V4).ingress_only(),
-            [
-                from_pod(packet(V4.friend, V4.guest).fragment(1, false).udp(1, 2))
-                    .refused(DropReason::Spoofed),
-                from_pod(packet(V4.pod, V4.pod).fragment(1, false).udp(1, 2)).passes(SELF),
-            ],
-        ),
-    ]
-}
-
 fn v6_lengths() -> Vec<Case> {
     let frame = || packet(V6.pod, V6.friend).udp(40_000, 53);
-    vec![
-        Case::new(
-            "IPv6: lengths that contradict themselves",
-            isolated(&V6),
-            [
-                from_pod(with(frame(), IP, &[0x40])).refused(DropReason::MalformedHeader),
-                from_pod(with(frame(), IP + 4, &[0, 9])).refused(DropReason::Truncated),
-                from_pod(with(frame(), IP + 4, &[0, 7])).refused(DropReason::Truncated),
-                from_pod(with(frame(), IP + 4, &[0, 0])).refused(DropReason::Truncated),
-                from_pod([frame(), vec![0; 6]].concat()).opens(FRIEND_OUT),
-            ],
-        ),
-        Case::new(
-            "IPv6: no next header",
-            isolated(&V6),
-            [from_pod(packet(V6.pod, V6.friend).protocol(59, &[])).opens(FRIEND_OUT)],
-        ),
-    ]
-}
-
-fn v6_extension_headers() -> Vec<Case> {
-    let headers = [0, 43, 51, 60, 135, 139, 140, 253, 254];
-    let from = |protocol| from_pod(packet(V6.pod, V6.friend).protocol(protocol, &[6; 40]));
-    vec![
-        Case::new(
-            "IPv6: extension headers are closed",
-            isolated(&V6),
-            headers
-                .map(|header| from(header).refused(DropReason::ExtensionHeader))
-                .into_iter()
-                .chain([
-                    from(44).refused(DropReason::Fragment),
-                    to_pod(packet(V6.friend, V6.pod).protocol(60, &[6; 40]))
-                        .refused(DropReason::ExtensionHeader),
-                ])
-                .collect::<Vec<Step>>(),
-        ),
-        Case::new(
-            "IPv6: extension headers pass in a direction that is not isolated",
-            isolated(&V6).ingress_only(),
-            [
-                from(0).passes(NOT_ISOLATED),
-                from(44).passes(NOT_ISOLATED),
-                to_pod(packet(V6.friend, V6.pod).protocol(44, &[6; 40]))
-                    .refused(DropReason::Fragment),
-            ],
-        ),
-        Case::new(
-            "IPv6: one with another's address is that first",
-            isolated(&V6).ingress_only(),
-            [from_pod(packet(V6.friend, V6.guest).protocol(60, &[6; 40]))
-                .refused(DropReason::Spoofed)],
-        ),
-    ]
+    vec![Case::new(
+        "IPv6: lengths that contradict themselves",
+        isolated(&V6),
+        [
+            from_pod(with(frame(), IP, &[0x40])).refused(DropReason::MalformedHeader),
+            from_pod(with(frame(), IP + 4, &[0, 9])).refused(DropReason::Truncated),
+            from_pod(with(frame(), IP + 4, &[0, 7])).refused(DropReason::Truncated),
+            from_pod(with(frame(), IP + 4, &[0, 0])).refused(DropReason::Truncated),
+            from_pod([frame(), vec![0; 6]].concat()).opens(FRIEND_OUT),
+        ],
+    )]
 }

@@ -84,6 +84,7 @@ fn allowed_counters(endpoint: Option<&Endpoint>, packet: &PacketStep) -> BTreeSe
         DropReason::Truncated,
         DropReason::UnknownEtherType,
         DropReason::MalformedHeader,
+        DropReason::VlanTag,
     ];
     let mut allowed = BTreeSet::new();
     if closed {

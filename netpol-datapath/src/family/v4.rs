@@ -6,11 +6,12 @@ use netpol_common::endpoint::Endpoint;
 use netpol_common::identity::{Address4, Address6, Prefix4};
 use netpol_common::protocol;
 
-use super::{ETHERNET_LENGTH, Family, Header, LARGEST_LENGTH, end};
+use super::{Chain, ETHERNET_LENGTH, Family, Header, LARGEST_LENGTH, TRANSPORT, carried};
 use crate::{Packet, Tables};
 
+mod options;
+
 /// The header without options (RFC 791, 3.1), by its words of 32 bits.
-///
 type Wire = [u32; 5];
 
 const HEADER_LENGTH: usize = 20;
@@ -28,9 +29,14 @@ mod word {
     pub(super) const DESTINATION: usize = 4;
 }
 
+/// Version 4, and a header of five words: no options.
+const PLAIN: u32 = 0x45;
+
 /// "More fragments" and the fragment offset, in their word; set in any fragment of a whole. The
 /// two bits before them are the reserved one and "don't fragment".
-const FRAGMENT: u32 = 0x3fff;
+const FRAGMENT: u32 = MORE_FRAGMENTS | OFFSET;
+const MORE_FRAGMENTS: u32 = 0x2000;
+const OFFSET: u32 = 0x1fff;
 
 /// The prefix of an IPv4-mapped IPv6 address, `::ffff:0:0/96`.
 const MAPPED: [u32; 3] = [0, 0, u32::from_be(0xffff)];
@@ -44,34 +50,74 @@ impl Family for V4 {
     type Key = Key4;
 
     #[inline(always)]
-    fn read<P: Packet>(packet: &P) -> Result<Header<u32>, DropReason> {
-        let wire: Wire = packet.load(ETHERNET_LENGTH).ok_or(DropReason::Truncated)?;
+    fn read<P: Packet>(packet: &P, at: usize) -> Result<Header<u32>, DropReason> {
+        let wire: Wire = packet.load(at).ok_or(DropReason::Truncated)?;
         let lengths = u32::from_be(wire[word::LENGTHS]);
-        // RFC 791: "IHL ... is the length of the internet header in 32 bit words ... the minimum
-        // value for a correct header is 5."
-        let header_length = ((lengths >> 24) & 0x0f) * 4;
-        if lengths >> 28 != 4 || header_length < HEADER_LENGTH as u32 {
-            return Err(DropReason::MalformedHeader);
-        }
-        let length = total_length(lengths & 0xffff, packet.len());
-        if length < header_length {
+        let length = total_length(lengths & 0xffff, carried(packet, at));
+        if length < HEADER_LENGTH as u32 {
             return Err(DropReason::MalformedHeader);
         }
         let protocol = u32::from_be(wire[word::PROTOCOL]);
-        Ok(Header {
+        let part = u32::from_be(wire[word::FRAGMENT]);
+        let mut header = Header {
             source: wire[word::SOURCE],
             destination: wire[word::DESTINATION],
             protocol: (protocol >> 16) as u8,
             hops: (protocol >> 24) as u8,
-            fragment: u32::from_be(wire[word::FRAGMENT]) & FRAGMENT != 0,
-            payload: ETHERNET_LENGTH + header_length as usize,
-            end: end(length, packet.len())?,
-        })
+            plain: true,
+            part,
+            payload: at + HEADER_LENGTH,
+            end: at as u32 + length,
+        };
+        if lengths >> 24 != PLAIN || part & FRAGMENT != 0 {
+            // RFC 791: "IHL ... is the length of the internet header in 32 bit words ... the
+            // minimum value for a correct header is 5."
+            let header_length = ((lengths >> 24) & 0x0f) * 4;
+            if lengths >> 28 != 4 || header_length < HEADER_LENGTH as u32 || length < header_length
+            {
+                return Err(DropReason::MalformedHeader);
+            }
+            header.payload = at + header_length as usize;
+            header.plain = false;
+        }
+        Ok(header)
     }
 
     #[inline(always)]
-    fn obstacle(header: &Header<u32>) -> Option<DropReason> {
-        header.fragment.then_some(DropReason::Fragment)
+    fn follow<P: Packet, T: Tables>(
+        packet: &P,
+        tables: &T,
+        at: usize,
+        header: &Header<u32>,
+    ) -> Chain {
+        follow(packet, tables, at, header.payload, header.end)
+    }
+
+    #[inline(always)]
+    fn peek<P: Packet>(_packet: &P, header: &mut Header<u32>) -> bool {
+        header.part & OFFSET == 0
+    }
+
+    #[inline(always)]
+    fn first(part: u32) -> bool {
+        // A later one, which may have this bit too, was not followed.
+        part & MORE_FRAGMENTS != 0
+    }
+
+    #[inline(always)]
+    fn part(header: &Header<u32>, _chain: Chain) -> u32 {
+        header.part
+    }
+
+    #[inline(always)]
+    fn identification<P: Packet>(packet: &P, _chain: Chain) -> Option<u32> {
+        let [fragment] = packet.load(ETHERNET_LENGTH + word::FRAGMENT * 4)?;
+        Some(u32::from_be(fragment) >> 16)
+    }
+
+    #[inline(always)]
+    fn fragment_protocol(protocol: u8) -> u8 {
+        protocol
     }
 
     #[inline(always)]
@@ -139,11 +185,46 @@ impl Family for V4 {
     }
 }
 
-/// The packet's length as its header declares it. A segmentation-offload packet of more than
-/// 64 KiB (Linux 6.3: "BIG TCP") declares zero, and is as long as its frame.
+/// What stands in the way of the transport header: options, a fragment's place, or both.
+#[inline(never)]
+fn follow<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    at: usize,
+    payload: usize,
+    end: u32,
+) -> Chain {
+    packet.reach(payload + TRANSPORT);
+    walk(packet, at, payload, end).keep(tables)
+}
+
 #[inline(always)]
-fn total_length(declared: u32, frame: u32) -> u32 {
-    let carried = frame.wrapping_sub(ETHERNET_LENGTH as u32);
+fn walk<P: Packet>(packet: &P, at: usize, payload: usize, end: u32) -> Chain {
+    const FIRST: usize = word::FRAGMENT;
+    let Some([part, protocol]) = packet.load(at + FIRST * 4) else {
+        return Chain::broken(DropReason::Truncated);
+    };
+    let first_option = at + HEADER_LENGTH;
+    if payload > first_option {
+        let options = options::read(packet, first_option, payload - first_option);
+        if options != Chain::NOTHING {
+            return options;
+        }
+    }
+    let chain = Chain::to((u32::from_be(protocol) >> 16) as u8, payload);
+    let part = u32::from_be(part);
+    if part & FRAGMENT == 0 {
+        return chain;
+    }
+    // The offset is in units of eight bytes; the flags before it fall off.
+    let more = u16::from(part & MORE_FRAGMENTS != 0);
+    chain.fragment(payload, (part << 3) as u16 | more, end)
+}
+
+/// The packet's length as its header declares it. A segmentation-offload packet of more than
+/// 64 KiB (Linux 6.3: "BIG TCP") declares zero, and is as long as what the frame carries.
+#[inline(always)]
+fn total_length(declared: u32, carried: u32) -> u32 {
     if declared == 0 && carried > LARGEST_LENGTH {
         carried
     } else {
@@ -159,11 +240,11 @@ mod tests {
 
     #[test]
     fn zero_declares_the_whole_frame_only_beyond_64_kib() {
-        assert_eq!(total_length(40, 54), 40);
-        assert_eq!(total_length(0, 54), 0);
-        assert_eq!(total_length(0, 14 + 65_535), 0);
-        assert_eq!(total_length(0, 14 + 65_536), 65_536);
-        assert_eq!(total_length(40, 14 + 65_536), 40);
+        assert_eq!(total_length(40, 40), 40);
+        assert_eq!(total_length(0, 40), 0);
+        assert_eq!(total_length(0, 65_535), 0);
+        assert_eq!(total_length(0, 65_536), 65_536);
+        assert_eq!(total_length(40, 65_536), 40);
     }
 
     #[test]

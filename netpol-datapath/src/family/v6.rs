@@ -6,8 +6,10 @@ use netpol_common::endpoint::Endpoint;
 use netpol_common::identity::{Address6, Prefix6};
 use netpol_common::protocol;
 
-use super::{ETHERNET_LENGTH, Family, Header, LARGEST_LENGTH, LINK_LOCAL_PLACE, end};
+use super::{Chain, Family, Header, LARGEST_LENGTH, LINK_LOCAL_PLACE, carried};
 use crate::{Packet, Tables};
+
+mod extension;
 
 /// The fixed header (RFC 8200, 3), by its words of 32 bits.
 type Wire = [u32; 10];
@@ -27,21 +29,6 @@ mod word {
     pub(super) const DESTINATION: usize = 6;
 }
 
-/// Next headers that another header follows (IANA, "IPv6 Extension Header Types"). ESP (50) is
-/// on that list too, but what follows it cannot be read: a protocol like any other here.
-mod extension {
-    pub(super) const HOP_BY_HOP: u8 = 0;
-    pub(super) const ROUTING: u8 = 43;
-    pub(super) const FRAGMENT: u8 = 44;
-    pub(super) const AUTHENTICATION: u8 = 51;
-    pub(super) const DESTINATION_OPTIONS: u8 = 60;
-    pub(super) const MOBILITY: u8 = 135;
-    pub(super) const HOST_IDENTITY: u8 = 139;
-    pub(super) const SHIM6: u8 = 140;
-    pub(super) const EXPERIMENT_1: u8 = 253;
-    pub(super) const EXPERIMENT_2: u8 = 254;
-}
-
 pub(crate) enum V6 {}
 
 impl Family for V6 {
@@ -51,38 +38,64 @@ impl Family for V6 {
     type Key = Key6;
 
     #[inline(always)]
-    fn read<P: Packet>(packet: &P) -> Result<Header<[u32; 4]>, DropReason> {
-        let wire: Wire = packet.load(ETHERNET_LENGTH).ok_or(DropReason::Truncated)?;
-        if u32::from_be(wire[word::VERSION]) >> 28 != 6 {
+    fn read<P: Packet>(packet: &P, at: usize) -> Result<Header<[u32; 4]>, DropReason> {
+        let wire: Wire = packet.load(at).ok_or(DropReason::Truncated)?;
+        let version = u32::from_be(wire[word::VERSION]);
+        if version >> 28 != 6 {
             return Err(DropReason::MalformedHeader);
         }
         let length = u32::from_be(wire[word::LENGTH]);
+        let protocol = (length >> 8) as u8;
         Ok(Header {
             source: address(&wire, word::SOURCE),
             destination: address(&wire, word::DESTINATION),
-            protocol: (length >> 8) as u8,
+            protocol,
             hops: length as u8,
-            fragment: false,
-            payload: ETHERNET_LENGTH + HEADER_LENGTH,
-            end: end(total_length(length >> 16, packet.len()), packet.len())?,
+            plain: matches!(
+                protocol,
+                protocol::TCP | protocol::UDP | protocol::ICMPV6 | protocol::SCTP
+            ),
+            part: version,
+            payload: at + HEADER_LENGTH,
+            end: at as u32 + total_length(length >> 16, carried(packet, at)),
         })
     }
 
     #[inline(always)]
-    fn obstacle(header: &Header<[u32; 4]>) -> Option<DropReason> {
-        match header.protocol {
-            extension::FRAGMENT => Some(DropReason::Fragment),
-            extension::HOP_BY_HOP
-            | extension::ROUTING
-            | extension::AUTHENTICATION
-            | extension::DESTINATION_OPTIONS
-            | extension::MOBILITY
-            | extension::HOST_IDENTITY
-            | extension::SHIM6
-            | extension::EXPERIMENT_1
-            | extension::EXPERIMENT_2 => Some(DropReason::ExtensionHeader),
-            _ => None,
-        }
+    fn follow<P: Packet, T: Tables>(
+        packet: &P,
+        tables: &T,
+        _at: usize,
+        header: &Header<[u32; 4]>,
+    ) -> Chain {
+        let (first, end) = (header.protocol, header.end);
+        extension::follow(packet, tables, header.payload, first, end)
+    }
+
+    #[inline(always)]
+    fn peek<P: Packet>(packet: &P, header: &mut Header<[u32; 4]>) -> bool {
+        extension::peek(packet, header)
+    }
+
+    #[inline(always)]
+    fn first(part: u32) -> bool {
+        // No first word of a header has this bit, since it begins with a 6.
+        part & Chain::FIRST != 0
+    }
+
+    #[inline(always)]
+    fn part(_header: &Header<[u32; 4]>, chain: Chain) -> u32 {
+        chain.word()
+    }
+
+    #[inline(always)]
+    fn identification<P: Packet>(packet: &P, chain: Chain) -> Option<u32> {
+        extension::identification(packet, chain)
+    }
+
+    #[inline(always)]
+    fn fragment_protocol(_protocol: u8) -> u8 {
+        0
     }
 
     #[inline(always)]
@@ -157,10 +170,9 @@ const fn address(wire: &Wire, first: usize) -> [u32; 4] {
 }
 
 /// The packet's length as its header declares it, the header included. A segmentation-offload
-/// packet of more than 64 KiB declares zero, and is as long as its frame.
+/// packet of more than 64 KiB declares zero, and is as long as what the frame carries.
 #[inline(always)]
-fn total_length(declared: u32, frame: u32) -> u32 {
-    let carried = frame.wrapping_sub(ETHERNET_LENGTH as u32);
+fn total_length(declared: u32, carried: u32) -> u32 {
     if declared == 0 && carried > LARGEST_LENGTH {
         carried
     } else {
@@ -218,9 +230,9 @@ mod tests {
 
     #[test]
     fn zero_declares_the_whole_frame_only_beyond_64_kib() {
-        assert_eq!(total_length(20, 74), 60);
-        assert_eq!(total_length(0, 54), 40);
-        assert_eq!(total_length(0, 14 + 70_000), 70_000);
+        assert_eq!(total_length(20, 60), 60);
+        assert_eq!(total_length(0, 40), 40);
+        assert_eq!(total_length(0, 70_000), 70_000);
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub struct SlicePacket<'a> {
     pub bytes: &'a [u8],
     /// Whether a socket of this node sent it.
     pub local_socket: bool,
+    /// Whether it has a VLAN tag outside of these bytes.
+    pub tag: bool,
 }
 
 impl<'a> SlicePacket<'a> {
@@ -18,6 +20,7 @@ impl<'a> SlicePacket<'a> {
         Self {
             bytes,
             local_socket: false,
+            tag: false,
         }
     }
 
@@ -27,6 +30,7 @@ impl<'a> SlicePacket<'a> {
         Self {
             bytes,
             local_socket: true,
+            tag: false,
         }
     }
 }
@@ -50,5 +54,9 @@ impl Packet for SlicePacket<'_> {
 
     fn has_local_socket(&self) -> bool {
         self.local_socket
+    }
+
+    fn has_tag(&self) -> bool {
+        self.tag
     }
 }

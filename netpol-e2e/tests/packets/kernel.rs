@@ -8,6 +8,7 @@ use netpol_common::conntrack::Connection;
 use netpol_common::counter::Counter;
 use netpol_common::endpoint::Endpoint;
 use netpol_common::event::Event;
+use netpol_common::fragment::Fragment;
 use netpol_common::held::{self, Held, Place, Swept};
 use netpol_common::note::Note;
 use netpol_common::{Direction, maps};
@@ -106,6 +107,7 @@ impl Kernel {
         self.clear::<4, 4>(maps::CONNTRACK_NEW_V4);
         self.clear::<7, 4>(maps::CONNTRACK_V6);
         self.clear::<7, 4>(maps::CONNTRACK_NEW_V6);
+        self.change_fragments(|fragment| *fragment = Fragment::default());
         self.clear_prefixes::<1>(maps::CIDR_V4);
         self.clear_prefixes::<4>(maps::CIDR_V6);
     }
@@ -176,6 +178,21 @@ impl Kernel {
             let mut connection: Connection = bytemuck::cast(value);
             connection.last_seen = connection.last_seen.wrapping_sub(ticks);
             self.put::<K, 4>(name, key, bytemuck::cast(connection));
+        }
+    }
+
+    /// Changes every first fragment that is noted.
+    fn change_fragments(&mut self, change: impl Fn(&mut Fragment)) {
+        let map = self.map(maps::FRAGMENTS);
+        let mut map: Array<_, [u32; 12]> = map.try_into().expect("an array of fragments");
+        for place in 0..map.len() {
+            let mut fragment: Fragment = bytemuck::cast(map.get(&place, 0).expect("read a place"));
+            if fragment == Fragment::default() {
+                continue;
+            }
+            change(&mut fragment);
+            let words: [u32; 12] = bytemuck::cast(fragment);
+            map.set(place, words, 0).expect("write a place");
         }
     }
 
@@ -286,6 +303,10 @@ impl Subject for Kernel {
         self.age::<4>(maps::CONNTRACK_NEW_V4, ticks);
         self.age::<7>(maps::CONNTRACK_V6, ticks);
         self.age::<7>(maps::CONNTRACK_NEW_V6, ticks);
+        self.change_fragments(|fragment| {
+            fragment.ticks = fragment.ticks.wrapping_sub(ticks);
+            fragment.seal = fragment.digest();
+        });
         for (place, value) in self.entries::<1, 5>(maps::NOTES) {
             let mut note: Note = bytemuck::cast(value);
             note.ticks = note.ticks.wrapping_sub(ticks);

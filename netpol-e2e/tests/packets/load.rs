@@ -7,9 +7,8 @@ use netpol_common::held::Place;
 use netpol_common::maps;
 use netpol_datapath::cases::{NEW_CAPACITY, REPLIED_CAPACITY};
 
-/// What the time-outs are counted in. The kernel's own ticks may be four times shorter, which no
-/// test is long enough to notice.
-pub(crate) const TICKS_PER_SECOND: u32 = 250;
+/// What the time-outs are counted in. The kernel's own ticks may be longer, which no test notices.
+pub(crate) const TICKS_PER_SECOND: u32 = 1000;
 
 /// What differs between tests.
 pub(crate) struct Sizes {
@@ -78,8 +77,10 @@ fn entries(name: &str, sizes: &Sizes) -> u32 {
         maps::COUNTERS | maps::CUTS => 256,
         maps::HELD_TOTAL | maps::SWEPT_TOTAL => 1,
         maps::NOTES => netpol_common::note::PLACES,
+        // The endpoint of the cases has the first slot.
+        maps::FRAGMENTS => netpol_common::fragment::PLACES_PER_SLOT,
         maps::EVENTS => sizes.ring,
-        maps::EVENT_LIMIT => 1,
+        maps::EVENT_LIMIT | maps::SCRATCH => 1,
         _ => 64,
     }
 }

@@ -80,8 +80,8 @@ pub(super) fn judge(
 
     let packet = probe.request();
     let packet = SlicePacket {
-        bytes: &packet,
         local_socket: from_node,
+        ..SlicePacket::new(&packet)
     };
     let mut outcome = Outcome {
         egress: End::Outside,
@@ -134,8 +134,8 @@ pub(super) fn destination(
     memory.clear_connections();
     let packet = probe.request();
     let packet = SlicePacket {
-        bytes: &packet,
         local_socket: from_node,
+        ..SlicePacket::new(&packet)
     };
     Ok(end(memory, || {
         to_endpoint(destination.ifindex, &packet, memory)

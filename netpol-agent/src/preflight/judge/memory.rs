@@ -11,6 +11,7 @@ use netpol_common::{
     counter::Counter,
     endpoint::{Endpoint, Slot},
     event::EventLimit,
+    fragment::Fragment,
     held::{Held, Swept},
     identity::{Address4, Address6, Prefix4, Prefix6},
     maps::{self, Digest, Number},
@@ -163,6 +164,7 @@ fn shape(map: &str) -> Option<Shape> {
     Some(match map {
         maps::ENDPOINT => Shape::Hash(element::<u32, Slot>()),
         maps::ENDPOINT_ENTRIES => Shape::Array(value::<Endpoint>()),
+        maps::FRAGMENTS => Shape::Array(value::<Fragment>()),
         maps::IDENTITY_V4 => Shape::Hash(element::<Address4, u32>()),
         maps::IDENTITY_V6 | maps::NODE | maps::SOURCE => Shape::Hash(element::<Address6, u32>()),
         maps::CIDR_V4 => Shape::Prefixes(node::<Prefix4>()),
@@ -186,6 +188,8 @@ fn shape(map: &str) -> Option<Shape> {
         maps::HELD_TOTAL => one(value::<Held>()),
         maps::SWEPT_TOTAL => one(value::<Swept>()),
         maps::EVENT_LIMIT => one(value::<EventLimit>()),
+
+        maps::SCRATCH => one(value::<[u32; 2]>()),
         maps::CUTS => Shape::Array(value::<u64>()),
         maps::COUNTERS => Shape::ArrayPerCpu(value::<Counter>()),
         maps::EVENTS => Shape::Bytes,
@@ -196,7 +200,9 @@ fn shape(map: &str) -> Option<Shape> {
 
 fn flag(map: &str) -> Option<&'static str> {
     Some(match map {
-        maps::ENDPOINT | maps::ENDPOINT_ENTRIES | maps::HELD | maps::SWEPT => "--max-endpoints",
+        maps::ENDPOINT | maps::ENDPOINT_ENTRIES | maps::FRAGMENTS | maps::HELD | maps::SWEPT => {
+            "--max-endpoints"
+        }
         maps::IDENTITY_V4 | maps::IDENTITY_V6 => "--max-addresses",
         maps::CIDR_V4 | maps::CIDR_V6 => "--max-prefixes",
         maps::POLICY | maps::NUMBERS => "--max-policy-entries",
