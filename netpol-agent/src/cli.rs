@@ -172,6 +172,14 @@ pub(crate) struct RunArgs {
     /// Denies and new connections that are reported at most, a second and CPU.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) events_per_second: u32,
+    /// Answer what policies refuse (TCP by RST, the rest by port unreachable of ICMP) rather than
+    /// drop it in silence. A namespace's annotation netpol.io/refuse, `drop` or `reject`, goes
+    /// before, for the pods of that namespace.
+    #[arg(long, env = "NETPOL_REJECT")]
+    pub(crate) reject: bool,
+    /// Such answers that are sent at most, a second and pod; beyond, packets are dropped.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) answers_per_second: u32,
     /// kube-proxy of this cluster runs with --masquerade-all: a pod must then be allowed to reach
     /// every backend of a Service, since these do not learn who sends.
     #[arg(long)]

@@ -85,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) node: String,
     /// kube-proxy masquerades whatever is sent to a ClusterIP.
     pub(crate) masquerade_all: bool,
+    pub(crate) reject: bool,
     pub(crate) tables: Tables,
     pub(crate) conntrack: ConntrackTables,
     /// What the last sweeps of these came to.
@@ -166,6 +167,9 @@ impl Engine {
         let mut state = ClusterState::new(Scope::Node(parts.node.clone()), parts.tables.limits());
         if parts.masquerade_all {
             state = state.with_masquerade_all();
+        }
+        if parts.reject {
+            state = state.with_reject();
         }
         let mirror = programmed.clone();
         state.resync(programmed);

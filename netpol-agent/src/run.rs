@@ -114,6 +114,7 @@ impl Agent {
         }
         let limits = Limits {
             events_per_second: args.events_per_second,
+            answers_per_second: args.answers_per_second,
             new_per_endpoint: args.sizes.new_per_endpoint(),
         };
         let loaded = tokio::task::block_in_place(|| load::load(&dirs, &args.sizes.maps(), limits))?;
@@ -140,6 +141,7 @@ impl Agent {
         let (mut engine, outlets) = Engine::new(Parts {
             node: args.node.clone(),
             masquerade_all: args.masquerade_all,
+            reject: args.reject,
             tables: loaded.tables,
             conntrack: ConntrackTables::open(&dirs.maps)?,
             sweeps: sweeper.reports(),

@@ -66,6 +66,9 @@ pub struct Isolation {
     pub isolated: bool,
     /// The policies that do, sorted.
     pub policies: Vec<ObjectName>,
+    /// What they refuse is answered, rather than dropped in silence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejects: bool,
 }
 
 /// A policy.

@@ -50,6 +50,8 @@ pub enum Verdict {
     Allow,
     /// It was dropped.
     Deny,
+    /// It was refused, and who sent it was told.
+    Reject,
 }
 
 impl fmt::Display for Verdict {
@@ -57,6 +59,7 @@ impl fmt::Display for Verdict {
         f.pad(match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Reject => "reject",
         })
     }
 }

@@ -138,6 +138,12 @@ pub struct Losses {
     pub events: u64,
     /// Events held back by the rate limit.
     pub events_limited: u64,
+    /// Refused packets that were dropped without an answer, by the rate limit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub answers_limited: u64,
+    /// Refused packets of which the kernel would make no answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub answers_failed: u64,
     /// Replied connections that stay among the new ones, their table being full.
     pub connections_not_promoted: u64,
     /// Packets that were judged and not counted.
@@ -156,4 +162,13 @@ pub struct WaitOutcome {
     pub endpoints: u64,
     /// Why not, one sentence each.
     pub missing: Vec<String>,
+}
+
+/// Whether there is nothing to say.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -137,6 +137,8 @@ pub const FROM_NODE: u32 = 33;
 pub const SELF: u32 = 34;
 /// Allowed: neighbour discovery and ARP of an isolated endpoint.
 pub const NEIGHBOUR: u32 = 35;
+/// Allowed: netpol's own answer to a packet that it refused, on its way to who sent that.
+pub const ANSWER: u32 = 40;
 
 /// Not a verdict: events that did not fit the ring buffer.
 pub const EVENTS_LOST: u32 = 48;
@@ -146,3 +148,8 @@ pub const EVENTS_LIMITED: u32 = 49;
 pub const CONNTRACK_NOT_PROMOTED: u32 = 50;
 /// Not a verdict: verdicts whose own counter is beyond the map.
 pub const COUNTS_LOST: u32 = 51;
+/// Not a verdict: refused packets that were dropped without an answer, by the rate limit.
+pub const ANSWERS_LIMITED: u32 = 56;
+/// Not a verdict: refused packets that were to be answered, and of which the kernel would not make
+/// an answer.
+pub const ANSWERS_FAILED: u32 = 57;

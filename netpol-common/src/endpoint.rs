@@ -66,6 +66,8 @@ pub mod flags {
     /// Egress: a Service of which not every backend is allowed is not allowed: other nodes may not
     /// know yet whose address the pod's is, and so cannot refuse for it.
     pub const EVERY_BACKEND: u32 = 1 << 7;
+    /// What policy refuses is answered (RST, or ICMP), rather than dropped in silence.
+    pub const REJECT: u32 = 1 << 8;
 }
 
 /// An entry of the `endpoint_entries` map.

@@ -12,7 +12,7 @@ pub struct Event {
     pub endpoint: u32,
     /// [`crate::Direction`] of the packet.
     pub direction: u32,
-    /// [`ALLOWED`] or [`DENIED`].
+    /// [`ALLOWED`], [`DENIED`] or [`REJECTED`].
     pub verdict: u32,
     /// The counter the verdict was counted under: a rule, a default deny, a drop reason.
     pub counter: u32,
@@ -36,14 +36,5 @@ assert_words!(Event, 16);
 pub const ALLOWED: u32 = 1;
 /// [`Event::verdict`]: a packet was dropped.
 pub const DENIED: u32 = 2;
-
-/// Value of the `event_limit` map, an array per CPU with one element: a token bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
-#[repr(C)]
-pub struct EventLimit {
-    /// Kernel ticks when the bucket was last filled.
-    pub filled: u32,
-    /// Events that may still be sent in this second.
-    pub tokens: u32,
-}
-assert_words!(EventLimit, 2);
+/// [`Event::verdict`]: a packet was refused, and its sender is told so.
+pub const REJECTED: u32 = 3;

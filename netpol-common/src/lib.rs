@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod answer;
 pub mod conntrack;
 pub mod counter;
 pub mod endpoint;
@@ -20,6 +21,7 @@ pub mod event;
 pub mod fragment;
 pub mod held;
 pub mod identity;
+pub mod limit;
 pub mod maps;
 pub mod note;
 pub mod policy;

@@ -54,15 +54,17 @@ pub const CUTS: &str = "CUTS";
 pub const COUNTERS: &str = "COUNTERS";
 /// Ring buffer of [`crate::event::Event`].
 pub const EVENTS: &str = "EVENTS";
-/// One [`crate::event::EventLimit`] per CPU.
+/// One [`crate::limit::Bucket`] per CPU.
 pub const EVENT_LIMIT: &str = "EVENT_LIMIT";
 /// Two words per CPU, of no meaning outside of a program's run.
 pub const SCRATCH: &str = "SCRATCH";
+/// [`crate::answer::place`] -> [`crate::limit::Bucket`]; written by the programs alone.
+pub const ANSWER_LIMIT: &str = "ANSWER_LIMIT";
 /// [`Digest`] -> [`Number`]; read and written by the agent alone.
 pub const NUMBERS: &str = "NUMBERS";
 
 /// Every map that the programs use.
-pub const PROGRAM_MAPS: [&str; 26] = [
+pub const PROGRAM_MAPS: [&str; 27] = [
     ENDPOINT,
     ENDPOINT_ENTRIES,
     IDENTITY_V4,
@@ -89,6 +91,7 @@ pub const PROGRAM_MAPS: [&str; 26] = [
     EVENTS,
     EVENT_LIMIT,
     SCRATCH,
+    ANSWER_LIMIT,
 ];
 
 /// Value of [`NODE`]: an address of this node, its interfaces' included.
@@ -113,6 +116,8 @@ pub const CAPACITIES: &str = "CAPACITIES";
 pub const NEW_PER_ENDPOINT: &str = "NEW_PER_ENDPOINT";
 /// Global: events a second and CPU that are sent at most.
 pub const EVENTS_PER_SECOND: &str = "EVENTS_PER_SECOND";
+/// Global: answers to refused packets a second and endpoint that are sent at most.
+pub const ANSWERS_PER_SECOND: &str = "ANSWERS_PER_SECOND";
 
 /// Key of the `NUMBERS` map: the first 128 bits of the SHA-256 of what a number stands for
 /// (an identity, a policy set, a port table, a rule). A new agent that comes to the same content

@@ -5,6 +5,7 @@
 //! [`Step`]s, in the order in which they happen. Before each packet, every prefix of it is tried
 //! too (`prefix.rs`).
 
+pub(crate) mod answer;
 mod extension;
 mod fragment;
 mod host;
@@ -17,6 +18,7 @@ mod parse;
 mod ping;
 mod policy;
 mod prefix;
+mod reject;
 mod renew;
 mod run;
 mod sctp;
@@ -91,6 +93,7 @@ pub fn all() -> Vec<Case> {
             tables::cases,
             service::cases,
             fragment::cases,
+            reject::cases,
         ];
         for part in per_family {
             cases.extend(part(&net).into_iter().map(|mut case| {
@@ -106,5 +109,6 @@ pub fn all() -> Vec<Case> {
     cases.extend(spoof::v6_cases());
     cases.extend(icmp_error::v4_cases());
     cases.extend(listener::cases());
+    cases.extend(reject::v4_cases());
     cases
 }

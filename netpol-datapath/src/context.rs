@@ -9,6 +9,10 @@ use crate::verdict::Verdict;
 /// A packet at an endpoint.
 pub(crate) struct Context<'a, P, T> {
     pub(crate) ifindex: u32,
+    /// Where its endpoint's entry is.
+    pub(crate) slot: u32,
+    /// Whether there is such an entry.
+    pub(crate) known: bool,
     pub(crate) endpoint: &'a Endpoint,
     /// Direction of the packet.
     pub(crate) direction: Direction,

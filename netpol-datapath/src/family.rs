@@ -12,6 +12,7 @@ use netpol_common::counter::DropReason;
 use netpol_common::endpoint::{ADDRESSES, Endpoint};
 use netpol_common::identity::Address6;
 
+use crate::judge::{Judgement, Opening};
 use crate::{Packet, Tables};
 
 /// Where the Ethernet payload starts.
@@ -26,11 +27,10 @@ const LARGEST_LENGTH: u32 = 0xffff;
 /// The place of a link-local address in a conntrack key, after the endpoint's own addresses.
 pub(crate) const LINK_LOCAL_PLACE: u32 = ADDRESSES as u32;
 
-/// What an IP header says.
+/// What an IP header says, but for its addresses: those are read where they are asked for, and not
+/// kept on the stack until then.
 #[derive(Clone, Copy)]
-pub(crate) struct Header<A> {
-    pub(crate) source: A,
-    pub(crate) destination: A,
+pub(crate) struct Header {
     /// The protocol of what is at `payload`.
     pub(crate) protocol: u8,
     /// Time to live, or hop limit.
@@ -42,9 +42,23 @@ pub(crate) struct Header<A> {
     /// takes fragments and whole packets for the same, and walks what follows once.
     pub(crate) part: u32,
     /// Offset in the frame of what follows the header.
-    pub(crate) payload: usize,
+    offset: u32,
     /// Offset in the frame where the IP packet ends, as the header says.
     pub(crate) end: u32,
+}
+
+impl Header {
+    /// Offset in the frame of what follows the header.
+    #[inline(always)]
+    pub(crate) const fn payload(&self) -> usize {
+        self.offset as usize
+    }
+
+    /// What follows the header is elsewhere.
+    #[inline(always)]
+    pub(crate) const fn set_payload(&mut self, offset: usize) {
+        self.offset = offset as u32;
+    }
 }
 
 /// IPv4 or IPv6.
@@ -57,27 +71,36 @@ pub(crate) trait Family {
     /// Key of the conntrack maps.
     type Key: Copy;
 
+    /// Bytes of a plain header.
+    const LENGTH: usize;
+    /// Offset in the header of the source address.
+    const SOURCE: usize;
+    /// Offset in the header of the destination address.
+    const DESTINATION: usize;
+
     /// Reads the header at an offset of the frame. The packet may end before the header says.
-    fn read<P: Packet>(packet: &P, at: usize) -> Result<Header<Self::Address>, DropReason>;
+    fn read<P: Packet>(packet: &P, at: usize) -> Result<Header, DropReason>;
+
+    /// Protocol and length of what follows the header at [`ETHERNET_LENGTH`], if it is plain and says
+    /// a length that the frame has: what [`Family::read`] says, in fewer steps, or nothing.
+    fn plain<P: Packet>(packet: &P) -> Option<(u8, u32)>;
+
+    /// Reads an address at an offset of the frame.
+    fn address<P: Packet>(packet: &P, at: usize) -> Result<Self::Address, DropReason>;
 
     /// Follows options or extension headers of a header at an offset of the frame, which is not
     /// plain, to the transport header.
-    fn follow<P: Packet, T: Tables>(
-        packet: &P,
-        tables: &T,
-        at: usize,
-        header: &Header<Self::Address>,
-    ) -> Chain;
+    fn follow<P: Packet, T: Tables>(packet: &P, tables: &T, at: usize, header: &Header) -> Chain;
 
-    /// Finds the transport header of a header that is not plain without a walk: behind any
+    /// Finds the transport header of a header that is not plain, at [`ETHERNET_LENGTH`], without a walk: behind any
     /// options, or behind a fragment header alone. False when it is not there.
-    fn peek<P: Packet>(packet: &P, header: &mut Header<Self::Address>) -> bool;
+    fn peek<P: Packet>(packet: &P, header: &mut Header) -> bool;
 
     /// Whether a packet that is plain, or that could be followed, is a first fragment.
     fn first(part: u32) -> bool;
 
     /// [`Header::part`] of a header that was followed.
-    fn part(header: &Header<Self::Address>, chain: Chain) -> u32;
+    fn part(header: &Header, chain: Chain) -> u32;
 
     /// The identification of a fragment whose header is at [`ETHERNET_LENGTH`].
     fn identification<P: Packet>(packet: &P, chain: Chain) -> Option<u32>;
@@ -85,8 +108,22 @@ pub(crate) trait Family {
     /// The protocol, if it tells fragments of one packet from another's.
     fn fragment_protocol(protocol: u8) -> u8;
 
+    /// Which of the addresses in the endpoint's entry one is, if any.
+    fn own_place(endpoint: &Endpoint, local: Self::Address) -> Option<u32>;
+
     /// Which of the endpoint's addresses `local` is, or none. `remote` is the other side.
     fn place(endpoint: &Endpoint, local: Self::Address, remote: Self::Address) -> Option<u32>;
+
+    /// Judges a connection.
+    fn judge<T: Tables>(
+        tables: &T,
+        slot: u32,
+        remote: Self::Address,
+        opening: Opening,
+    ) -> Judgement;
+
+    /// Whether an address may be one host's: no group's, no broadcast, not unspecified.
+    fn is_one_host(address: Self::Address) -> bool;
 
     /// Whether an address is one of the endpoint's.
     fn owns(endpoint: &Endpoint, address: Self::Address) -> bool;

@@ -1,49 +1,48 @@
 //! A packet that was understood, seen from its endpoint.
 
 use netpol_common::Direction;
-use netpol_common::conntrack::selector;
+use netpol_common::conntrack::selector_protocol;
 
 use crate::Tables;
 use crate::context::Context;
 use crate::family::Family;
-use crate::judge::{Judgement, Opening, judge};
+use crate::judge::{Judgement, Opening};
 use crate::transport::Kind;
 
 /// What a packet that was understood is judged by.
 pub(crate) struct Flow<F: Family> {
-    /// Which of the endpoint's addresses the local one is.
-    pub(crate) place: u32,
-    pub(crate) remote: F::Address,
-    pub(crate) protocol: u8,
-    /// Remote port << 16 | local port.
-    pub(crate) ports: u32,
+    /// The key of its connection. Its parts are read from there rather than kept beside it: on the
+    /// kernel's short stack it is once.
+    pub(crate) key: F::Key,
     pub(crate) kind: Kind,
 }
 
 impl<F: Family> Flow<F> {
+    /// The peer's address.
     #[inline(always)]
-    pub(crate) fn key(&self, endpoint: u32) -> F::Key {
-        F::key(endpoint, self.remote, self.ports, self.selector())
+    pub(crate) fn remote(&self) -> F::Address {
+        *F::parts(&self.key).0
     }
 
     #[inline(always)]
-    pub(crate) const fn selector(&self) -> u32 {
-        selector(self.protocol, self.place)
+    pub(crate) fn selector(&self) -> u32 {
+        F::parts(&self.key).2
     }
 
     /// The port of the side that did not open a connection which `initiator` opened: the one that
     /// policies name.
     #[inline(always)]
-    pub(crate) const fn service_port(&self, initiator: Direction) -> u16 {
+    pub(crate) fn service_port(&self, initiator: Direction) -> u16 {
+        let (_, ports, _) = F::parts(&self.key);
         match initiator {
-            Direction::Egress => (self.ports >> 16) as u16,
-            Direction::Ingress => self.ports as u16,
+            Direction::Egress => (ports >> 16) as u16,
+            Direction::Ingress => ports as u16,
         }
     }
 
     /// The port of the side that opened a connection.
     #[inline(always)]
-    pub(crate) const fn client_port(&self, initiator: Direction) -> u16 {
+    pub(crate) fn client_port(&self, initiator: Direction) -> u16 {
         self.service_port(initiator.opposite())
     }
 
@@ -54,13 +53,15 @@ impl<F: Family> Flow<F> {
         context: &Context<'_, P, T>,
         initiator: Direction,
     ) -> Judgement {
-        // A copy: a reference into `self` would keep all of it in memory, for every packet.
-        let remote = self.remote;
-        judge::<F, T>(
+        F::judge(
             context.tables,
-            context.endpoint,
-            &remote,
-            Opening::new(initiator, self.protocol, self.service_port(initiator)),
+            context.slot,
+            self.remote(),
+            Opening::new(
+                initiator,
+                selector_protocol(self.selector()),
+                self.service_port(initiator),
+            ),
         )
     }
 }

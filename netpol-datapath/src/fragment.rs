@@ -33,7 +33,7 @@ pub(crate) fn first<F: Family, P: Packet, T: Tables>(
     };
     note.rule = counter;
     note.ticks = context.tables.ticks();
-    leave(context.tables, &mut note);
+    leave(context.tables, context.slot, &mut note);
 }
 
 /// The verdict on a later fragment.
@@ -46,7 +46,7 @@ pub(crate) fn later<F: Family, P: Packet, T: Tables>(
     let Some(mut note) = outline::<F, P, T>(context, place, remote) else {
         return Err(DropReason::FirstFragmentNotSeen);
     };
-    match find(context.tables, &mut note) {
+    match find(context.tables, context.slot, &mut note) {
         Found::PASS => Ok(Verdict::pass(note.rule)),
         Found::OVERLAP => Err(DropReason::Fragment),
         _ => Err(DropReason::FirstFragmentNotSeen),
@@ -78,17 +78,17 @@ fn outline<F: Family, P: Packet, T: Tables>(
 
 /// Writes a note at the first of its places. What is there moves to the second.
 #[inline(never)]
-fn leave<T: Tables>(tables: &T, note: &mut Fragment) {
+fn leave<T: Tables>(tables: &T, slot: u32, note: &mut Fragment) {
     note.seal = note.digest();
     let place = note.place();
-    let Some(there) = tables.fragment(note.endpoint, place) else {
+    let Some(there) = tables.fragment(slot, place) else {
         return;
     };
     // In this order, so that a CPU that looks meanwhile finds it at one of them.
     if !there.is_of(note) {
-        tables.leave_fragment(note.endpoint, place + 1, &there);
+        tables.leave_fragment(slot, place + 1, &there);
     }
-    tables.leave_fragment(note.endpoint, place, note);
+    tables.leave_fragment(slot, place, note);
 }
 
 /// What was found of the first fragment. A number, for the one register of a result.
@@ -103,11 +103,11 @@ impl Found {
 /// Looks for the first fragment's note of a later one that begins at `note.end`, and completes
 /// `note` by what it passed under.
 #[inline(never)]
-fn find<T: Tables>(tables: &T, note: &mut Fragment) -> u32 {
+fn find<T: Tables>(tables: &T, slot: u32, note: &mut Fragment) -> u32 {
     let place = note.place();
     let mut way = 0;
     while way < WAYS {
-        if let Some(there) = tables.fragment(note.endpoint, place + way)
+        if let Some(there) = tables.fragment(slot, place + way)
             && there.is_of(note)
             && there.generation == note.generation
             && there.seal == there.digest()

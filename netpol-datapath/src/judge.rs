@@ -17,11 +17,11 @@ use netpol_common::policy::{ALLOW, Grant, PORT_LEVELS, PolicyKey, PortKey};
 use netpol_common::protocol;
 
 use crate::Tables;
-use crate::family::Family;
+use crate::family::{Family, V4, V6};
 
 /// What policy says, and the counter of the rule or default deny that says it.
 ///
-/// In one register, since [`judge`] is a function of its own in the BPF programs.
+/// In one register, since judging is a function of its own in the BPF programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[repr(transparent)]
@@ -105,11 +105,51 @@ impl Opening {
     }
 }
 
-/// Judges a connection by the rules of the direction in which it was opened.
-///
-/// Not inlined: it is needed in several places, and none is on the way of an established packet.
-#[inline(never)]
-pub(crate) fn judge<F: Family, T: Tables>(
+/// Judges a connection by the rules of the direction in which it was opened: of an IPv4 peer, as
+/// [`Tables::judge_v4`] is asked.
+#[inline(always)]
+pub fn judge_v4<T: Tables>(tables: &T, slot: u32, remote: u32, opening: u32) -> u64 {
+    in_slot::<V4, T>(tables, slot, &remote, Opening(opening)).0
+}
+
+/// The same of an IPv6 peer, as [`Tables::judge_v6`] is asked.
+#[inline(always)]
+pub fn judge_v6<T: Tables>(tables: &T, slot: u32, remote: [u32; 4], opening: u32) -> u64 {
+    in_slot::<V6, T>(tables, slot, &remote, Opening(opening)).0
+}
+
+/// Judges a connection to or from an IPv4 peer of the endpoint in a slot.
+#[inline(always)]
+pub(crate) fn ask_v4<T: Tables>(tables: &T, slot: u32, remote: u32, opening: Opening) -> Judgement {
+    Judgement(tables.judge_v4(slot, remote, opening.0))
+}
+
+/// The same of an IPv6 peer.
+#[inline(always)]
+pub(crate) fn ask_v6<T: Tables>(
+    tables: &T,
+    slot: u32,
+    remote: [u32; 4],
+    opening: Opening,
+) -> Judgement {
+    Judgement(tables.judge_v6(slot, remote, opening.0))
+}
+
+#[inline(always)]
+fn in_slot<F: Family, T: Tables>(
+    tables: &T,
+    slot: u32,
+    remote: &F::Address,
+    opening: Opening,
+) -> Judgement {
+    match tables.entry(slot) {
+        Some(endpoint) => judge::<F, T>(tables, endpoint, remote, opening),
+        None => Judgement::INCONSISTENT,
+    }
+}
+
+#[inline(always)]
+fn judge<F: Family, T: Tables>(
     tables: &T,
     endpoint: &Endpoint,
     remote: &F::Address,

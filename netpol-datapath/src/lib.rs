@@ -10,6 +10,8 @@
 //! to_endpoint  ──┘      │
 //!                       ├─ no policy asks about it: source address (spoof.rs) ─> Next | Drop
 //!                       │
+//!                 quick.rs    an established connection, nothing changes ─────> Next
+//!                       │
 //!                 read.rs     Ethernet, ARP, neighbour discovery, addresses (spoof.rs)
 //!                       │     options and extension headers are walked (family/)
 //!                       │
@@ -28,20 +30,22 @@
 //!                       │
 //!                 note.rs     refused, but the pod sent it to itself through a Service
 //!                       │
-//!                 report.rs   counter, event ─────────────────────────────────────────> Next | Drop
+//!                 reject.rs   refused, and the sender is to be told (answer.rs: how)
+//!                       │
+//!                 report.rs   counter, event ────────────────────────────────> Next | Drop | Reject
 //! ```
 //!
 //! What the kernel asks of this code: at most 512 bytes of stack, five arguments and one register
 //! of result for what is not inlined, no panic and no bounds check left after optimisation, no
-//! 128-bit numbers, no 64-bit division. So everything on the way of an established packet is
-//! inlined into the program; of the rest, `judge`, `describe` (report.rs) and `quote::judge` are
-//! functions of their own, each once in a program rather than once in every place that calls it.
+//! 128-bit numbers, no 64-bit division. So the way has stages (stage.rs): what an established packet
+//! needs is inlined into the program, and the rest is functions that the verifier takes one by one.
 #![no_std]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "std")]
 extern crate std;
 
+mod answer;
 #[cfg(feature = "std")]
 pub mod build;
 #[cfg(feature = "cases")]
@@ -51,98 +55,52 @@ mod family;
 mod flow;
 mod fragment;
 mod judge;
+mod limit;
 #[cfg(feature = "std")]
 pub mod memory;
 mod midstream;
 mod note;
 mod packet;
+mod quick;
 mod quote;
 mod read;
+mod reject;
 mod report;
 mod spoof;
+mod stage;
 mod tables;
 mod track;
 mod transport;
 mod verdict;
 
+pub use answer::Answer;
+pub use judge::{judge_v4, judge_v6};
 pub use packet::Packet;
+pub use stage::{
+    Hook, Stages, conclude, quote_v4, quote_v6, verdict_other, verdict_v4, verdict_v6,
+};
 pub use tables::{Connections, Inserted, Table, Tables};
 pub use verdict::Decision;
 
-use context::Context;
 use netpol_common::Direction;
 use netpol_common::conntrack::{Key4, Key6};
-use netpol_common::counter::DropReason;
-use netpol_common::endpoint::{ADDRESSES, Endpoint, EndpointDirection};
-use verdict::Verdict;
 
 /// Judges a packet that comes from the pod behind the host interface `ifindex`.
 #[inline(always)]
 pub fn from_endpoint<P, T>(ifindex: u32, packet: &P, tables: &T) -> Decision
 where
-    P: Packet,
+    P: Stages,
     T: Tables + Connections<Key4> + Connections<Key6>,
 {
-    process(Direction::Egress, ifindex, packet, tables)
+    stage::process(Direction::Egress, ifindex, packet, tables)
 }
 
 /// Judges a packet that goes to the pod behind the host interface `ifindex`.
 #[inline(always)]
 pub fn to_endpoint<P, T>(ifindex: u32, packet: &P, tables: &T) -> Decision
 where
-    P: Packet,
+    P: Stages,
     T: Tables + Connections<Key4> + Connections<Key6>,
 {
-    process(Direction::Ingress, ifindex, packet, tables)
-}
-
-/// The entry of an interface that has none.
-const NOBODY: Endpoint = Endpoint {
-    generation: 0,
-    ingress: OPEN,
-    egress: OPEN,
-    v4: [0; ADDRESSES],
-    v6: [[0; 4]; ADDRESSES],
-    pod: [0; 2],
-};
-const OPEN: EndpointDirection = EndpointDirection {
-    flags: 0,
-    set: 0,
-    deny_rule: 0,
-    second_set: 0,
-};
-
-/// The one way of every packet, and its one exit.
-#[inline(always)]
-fn process<P, T>(direction: Direction, ifindex: u32, packet: &P, tables: &T) -> Decision
-where
-    P: Packet,
-    T: Tables + Connections<Key4> + Connections<Key6>,
-{
-    // The program is attached to interfaces of pods only, and after their entries are written.
-    let (endpoint, known) = match tables.endpoint(ifindex) {
-        Some(endpoint) => (endpoint, true),
-        None => (&NOBODY, false),
-    };
-    let context = Context {
-        ifindex,
-        endpoint,
-        direction,
-        packet,
-        tables,
-    };
-    let verdict = if !known {
-        Verdict::drop(DropReason::UnknownEndpoint)
-    } else if endpoint.judged() {
-        match read::isolated(&context) {
-            Ok(verdict) => verdict,
-            Err(reason) => context.refused(reason),
-        }
-    } else {
-        spoof::only(&context)
-    };
-    if verdict.note {
-        note::leave(&context);
-    }
-    report::conclude(&context, verdict)
+    stage::process(Direction::Ingress, ifindex, packet, tables)
 }

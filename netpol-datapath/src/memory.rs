@@ -17,12 +17,14 @@ pub use hash::{Full, HashTable};
 pub use packet::SlicePacket;
 pub use prefix::{Prefix, PrefixTable};
 
+use netpol_common::answer;
 use netpol_common::conntrack::{Connection, Key4, Key6, TIMEOUT_SECONDS, Timeout};
 use netpol_common::counter::Counter;
 use netpol_common::endpoint::Endpoint;
-use netpol_common::event::{Event, EventLimit};
+use netpol_common::event::Event;
 use netpol_common::fragment::{Fragment, PLACES_PER_SLOT};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
+use netpol_common::limit::Bucket;
 use netpol_common::note::{Note, PLACES};
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
 use netpol_common::service::ServiceKey;
@@ -92,6 +94,8 @@ pub struct Memory {
     pub source: HashTable<Address6, u32>,
     /// Events a second that are sent at most.
     pub events_per_second: u32,
+    /// Answers a second and endpoint that are sent at most.
+    pub answers_per_second: u32,
     notes: RefCell<HashTable<u32, Note>>,
     fragments: RefCell<HashTable<(u32, u32), Fragment>>,
     conntrack_v4: RefCell<Conntrack<Key4>>,
@@ -100,7 +104,8 @@ pub struct Memory {
     cuts: RefCell<BTreeMap<u32, u64>>,
     counters: RefCell<Vec<Counter>>,
     events: RefCell<Vec<Event>>,
-    event_limit: Cell<EventLimit>,
+    event_limit: Cell<Bucket>,
+    answer_limits: RefCell<HashTable<u32, Bucket>>,
     ticks: Cell<u32>,
     kept: Cell<[u32; 2]>,
     capacities: Capacities,
@@ -130,6 +135,7 @@ impl Memory {
             notes: RefCell::new(HashTable::new(PLACES as usize)),
             fragments: RefCell::new(HashTable::new(capacities.agent * PLACES_PER_SLOT as usize)),
             events_per_second: u32::MAX,
+            answers_per_second: u32::MAX,
             conntrack_v4: RefCell::new(Conntrack::new(&capacities)),
             conntrack_v6: RefCell::new(Conntrack::new(&capacities)),
             refused: RefCell::default(),
@@ -137,6 +143,7 @@ impl Memory {
             counters: RefCell::default(),
             events: RefCell::default(),
             event_limit: Cell::default(),
+            answer_limits: RefCell::new(HashTable::new(answer::PLACES as usize)),
             ticks: Cell::new(INITIAL_TICKS),
             kept: Cell::default(),
             capacities,
@@ -227,8 +234,13 @@ impl Memory {
 }
 
 impl Tables for Memory {
-    fn endpoint(&self, ifindex: u32) -> Option<&Endpoint> {
-        self.endpoint.get(&ifindex)
+    fn slot(&self, ifindex: u32) -> Option<u32> {
+        // Each has the slot of its interface's number.
+        self.endpoint.get(&ifindex).map(|_| ifindex)
+    }
+
+    fn entry(&self, slot: u32) -> Option<&Endpoint> {
+        self.endpoint.get(&slot)
     }
 
     fn identity_v4(&self, address: &Address4) -> Option<u32> {
@@ -280,18 +292,14 @@ impl Tables for Memory {
         self.notes.borrow_mut().remove(&place);
     }
 
-    fn fragment(&self, ifindex: u32, place: u32) -> Option<Fragment> {
-        self.endpoint.get(&ifindex)?;
-        let there = self.fragments.borrow().get(&(ifindex, place)).copied();
+    fn fragment(&self, slot: u32, place: u32) -> Option<Fragment> {
+        let there = self.fragments.borrow().get(&(slot, place)).copied();
         Some(there.unwrap_or_default())
     }
 
-    fn leave_fragment(&self, ifindex: u32, place: u32, fragment: &Fragment) {
+    fn leave_fragment(&self, slot: u32, place: u32, fragment: &Fragment) {
         // There are as many places as it holds.
-        let _ = self
-            .fragments
-            .borrow_mut()
-            .insert((ifindex, place), *fragment);
+        let _ = self.fragments.borrow_mut().insert((slot, place), *fragment);
     }
 
     fn count(&self, counter: u32, bytes: u32) -> bool {
@@ -325,11 +333,11 @@ impl Tables for Memory {
         room
     }
 
-    fn event_limit(&self) -> Option<EventLimit> {
+    fn event_limit(&self) -> Option<Bucket> {
         Some(self.event_limit.get())
     }
 
-    fn set_event_limit(&self, limit: EventLimit) {
+    fn set_event_limit(&self, limit: Bucket) {
         self.event_limit.set(limit);
     }
 
@@ -339,6 +347,16 @@ impl Tables for Memory {
 
     fn kept(&self) -> [u32; 2] {
         self.kept.get()
+    }
+
+    fn answer_limit(&self, place: u32) -> Option<Bucket> {
+        let limits = self.answer_limits.borrow();
+        Some(limits.get(&place).copied().unwrap_or_default())
+    }
+
+    fn set_answer_limit(&self, place: u32, limit: Bucket) {
+        // There are as many places as it holds.
+        let _ = self.answer_limits.borrow_mut().insert(place, limit);
     }
 
     fn ticks(&self) -> u32 {
@@ -355,5 +373,9 @@ impl Tables for Memory {
 
     fn events_per_second(&self) -> u32 {
         self.events_per_second
+    }
+
+    fn answers_per_second(&self) -> u32 {
+        self.answers_per_second
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn opens_entry<F: Family, P, T: Tables>(
 
 /// Whether the port numbers say that `initiator` opened the connection.
 #[inline(always)]
-const fn ports_say<F: Family>(flow: &Flow<F>, initiator: Direction) -> bool {
+fn ports_say<F: Family>(flow: &Flow<F>, initiator: Direction) -> bool {
     flow.client_port(initiator) >= FIRST_CLIENT_PORT
         && flow.service_port(initiator) < FIRST_CLIENT_PORT
 }
@@ -68,21 +68,20 @@ const fn ports_say<F: Family>(flow: &Flow<F>, initiator: Direction) -> bool {
 #[cfg(test)]
 mod tests {
     use netpol_common::Direction::{Egress, Ingress};
+    use netpol_common::conntrack::selector;
     use netpol_common::protocol::TCP;
 
     use super::ports_say;
-    use crate::family::V4;
+    use crate::family::{Family, V4};
     use crate::flow::Flow;
     use crate::transport::Kind;
 
     #[test]
     fn ports_tell_client_from_server_only_across_the_border_of_the_clients_range() {
         let say = |remote: u16, local: u16, initiator| {
+            let ports = u32::from(remote) << 16 | u32::from(local);
             let flow: Flow<V4> = Flow {
-                place: 0,
-                remote: 1,
-                protocol: TCP,
-                ports: u32::from(remote) << 16 | u32::from(local),
+                key: V4::key(1, 2, ports, selector(TCP, 0)),
                 kind: Kind::stream(0),
             };
             ports_say(&flow, initiator)

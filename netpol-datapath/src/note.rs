@@ -44,7 +44,7 @@ pub(crate) fn expected<F: Family, P: Packet, T: Tables>(
     if context.direction != Direction::Ingress
         || context.endpoint.egress.flags & flags::OWN_SERVICES == 0
         || !(flow.kind.opens_stream() || flow.kind == Kind::DATAGRAM)
-        || tables.node(&F::node_key(flow.remote)) != Some(OWN_NODE)
+        || tables.node(&F::node_key(flow.remote())) != Some(OWN_NODE)
     {
         return false;
     }
@@ -108,8 +108,8 @@ fn mark_ip<F: Family, P: Packet>(packet: &P, note: &mut Note) {
 
 /// A word after the IP header; zero beyond the packet's end.
 #[inline(always)]
-fn word<P: Packet, A>(packet: &P, header: &Header<A>, index: usize) -> u32 {
-    let offset = header.payload + index * 4;
+fn word<P: Packet>(packet: &P, header: &Header, index: usize) -> u32 {
+    let offset = header.payload() + index * 4;
     if offset as u32 + 4 > header.end {
         return 0;
     }

@@ -29,4 +29,6 @@ pub trait Packet {
 
     /// Whether the packet has a VLAN tag outside of its bytes, where the kernel keeps the outermost.
     fn has_tag(&self) -> bool;
+    /// The packet's mark, which the kernel takes off between network namespaces.
+    fn mark(&self) -> u32;
 }

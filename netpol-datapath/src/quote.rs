@@ -16,13 +16,13 @@ mod v6;
 
 use netpol_common::Direction;
 use netpol_common::conntrack::{selector, selector_protocol, state};
-use netpol_common::counter::{DropReason, NOT_ISOLATED};
+use netpol_common::counter::DropReason;
 use netpol_common::endpoint::Endpoint;
 use netpol_common::protocol;
 
 use crate::context::Context;
-use crate::family::Family;
-use crate::judge::{self, Judgement, Opening};
+use crate::family::{ETHERNET_LENGTH, Family};
+use crate::judge::{Judgement, Opening};
 use crate::read::near;
 use crate::transport::{Transport, datagram, icmp};
 use crate::verdict::Verdict;
@@ -64,54 +64,28 @@ where
     P: Packet,
     T: Tables + Connections<F::Key>,
 {
-    let judgement = verdict_on::<F, P, T>(
+    let mut key = F::key(context.ifindex, F::Address::default(), 0, 0);
+    let read = read::<F, P>(
         context.packet,
-        context.tables,
         context.endpoint,
         context.ifindex,
         context.direction,
+        &mut key,
     );
-    if judgement.is_allowed() {
-        Verdict::pass(judgement.rule())
-    } else {
-        Verdict::deny(judgement.rule())
-    }
-}
-
-/// What becomes of an ICMP error.
-///
-/// Not inlined, nor are its two parts: the packet is read again, so that the way of the many others
-/// carries nothing along for it, and what the one part has on the stack is gone before the other.
-#[inline(never)]
-fn verdict_on<F, P, T>(
-    packet: &P,
-    tables: &T,
-    endpoint: &Endpoint,
-    ifindex: u32,
-    direction: Direction,
-) -> Judgement
-where
-    F: Quoted,
-    P: Packet,
-    T: Tables + Connections<F::Key>,
-{
-    let mut key = F::key(ifindex, F::Address::default(), 0, 0);
-    let reason = match read::<F, P>(packet, endpoint, ifindex, direction, &mut key) {
-        Ok(()) => match of_connection::<F, T>(tables, endpoint, &key) {
+    let reason = match read {
+        Ok(()) => match of_connection::<F, T>(context.tables, context.slot, &key) {
             UNKNOWN => DropReason::QuoteUnknown,
-            judgement => return judgement,
+            judgement if judgement.is_allowed() => return Verdict::pass(judgement.rule()),
+            judgement => return Verdict::deny(judgement.rule()),
         },
         Err(reason) => reason,
     };
-    // As `Context::refused` does: where nothing isolates there is no policy to be understood for.
-    if endpoint.direction(direction).isolated() {
-        Judgement::denied(reason.counter())
-    } else {
-        Judgement::allowed(NOT_ISOLATED)
-    }
+    context.refused(reason)
 }
 
 /// The key of the quoted packet's connection.
+///
+/// Not inlined, nor is what follows: what the one has on the stack is gone before the other.
 #[inline(never)]
 fn read<F: Quoted, P: Packet>(
     packet: &P,
@@ -122,12 +96,13 @@ fn read<F: Quoted, P: Packet>(
 ) -> Result<(), DropReason> {
     // Nobody sends errors behind extension headers.
     let outer = near::<F, P>(packet).ok_or(DropReason::QuoteMalformed)?;
-    let quote = F::quoted(packet, outer.payload + ERROR_HEADER, outer.end)?;
+    let quote = F::quoted(packet, outer.payload() + ERROR_HEADER, outer.end)?;
     let transport = transport::<F, P>(packet, &quote, outer.end)?;
+    let destination = F::address(packet, ETHERNET_LENGTH + F::DESTINATION)?;
     // RFC 1122, 3.2.2, and RFC 4443, 2.2: an error goes to who sent the packet. From the pod that is
     // the peer of the connection, and nobody else; to the pod it is the address that the connection
     // has here.
-    if outer.destination != quote.source {
+    if destination != quote.source {
         return Err(DropReason::QuoteUnknown);
     }
     // The quoted packet went the other way.
@@ -181,9 +156,12 @@ fn part<P: Packet, const N: usize>(
 #[inline(never)]
 fn of_connection<F: Family, T: Tables + Connections<F::Key>>(
     tables: &T,
-    endpoint: &Endpoint,
+    slot: u32,
     key: &F::Key,
 ) -> Judgement {
+    let Some(endpoint) = tables.entry(slot) else {
+        return UNKNOWN;
+    };
     let (remote, ports, selector) = F::parts(key);
     let Some(was) = track::peek(tables, key, selector) else {
         return UNKNOWN;
@@ -204,5 +182,5 @@ fn of_connection<F: Family, T: Tables + Connections<F::Key>>(
         Direction::Ingress => ports as u16,
     };
     let opening = Opening::new(initiator, selector_protocol(selector), port);
-    judge::judge::<F, T>(tables, endpoint, remote, opening)
+    F::judge(tables, slot, *remote, opening)
 }

@@ -1,14 +1,13 @@
 //! Reading a packet of an isolated endpoint, up to what it is judged by.
 
 use netpol_common::Direction;
-use netpol_common::conntrack::{Key4, Key6};
+use netpol_common::conntrack::selector;
 use netpol_common::counter::{self, DropReason};
 
 use crate::context::Context;
-use crate::family::{ETHERNET_LENGTH, Family, Header, V4, V6};
+use crate::family::{ETHERNET_LENGTH, Family, Header};
 use crate::flow::Flow;
 use crate::fragment;
-use crate::quote::Quoted;
 use crate::track;
 use crate::transport::{self, Kind, Transport};
 use crate::verdict::{Decision, Verdict};
@@ -34,30 +33,31 @@ pub(crate) fn ethertype<P: Packet>(packet: &P) -> Result<u16, DropReason> {
     Ok(u32::from_be(word) as u16)
 }
 
-/// The verdict at an endpoint that is isolated in at least one direction.
+/// The verdict on what is no IP packet.
 #[inline(always)]
-pub(crate) fn isolated<P, T>(context: &Context<'_, P, T>) -> Result<Verdict, DropReason>
-where
-    P: Packet,
-    T: Tables + Connections<Key4> + Connections<Key6>,
-{
-    // Outside of the bytes or inside: the packet is of another network than the pod's own.
-    if context.packet.has_tag() {
-        return Err(DropReason::VlanTag);
+pub(crate) fn no_ip<P: Packet, T>(context: &Context<'_, P, T>) -> Verdict {
+    if context.known && !context.endpoint.judged() {
+        return Verdict::UNCOUNTED;
     }
-    match ethertype(context.packet)? {
-        ethertype::IPV4 => ip::<V4, P, T>(context),
-        ethertype::IPV6 => ip::<V6, P, T>(context),
-        ethertype::ARP => Ok(Verdict::pass(counter::NEIGHBOUR)),
-        ethertype::TAG | ethertype::SERVICE_TAG => Err(DropReason::VlanTag),
-        _ => Err(DropReason::UnknownEtherType),
+    let reason = match ethertype(context.packet) {
+        Err(reason) => reason,
+        // Outside of the bytes or inside: the packet is of another network than the pod's own.
+        Ok(_) if context.packet.has_tag() => DropReason::VlanTag,
+        Ok(ethertype::ARP) => return Verdict::pass(counter::NEIGHBOUR),
+        Ok(ethertype::TAG | ethertype::SERVICE_TAG) => DropReason::VlanTag,
+        Ok(_) => DropReason::UnknownEtherType,
+    };
+    if context.known {
+        context.refused(reason)
+    } else {
+        Verdict::drop(DropReason::UnknownEndpoint)
     }
 }
 
 /// Reads the IP header of a packet that is as long as the header says. A frame may be longer
 /// (Ethernet pads to 60 bytes).
 #[inline(always)]
-pub(crate) fn header<F: Family, P: Packet>(packet: &P) -> Result<Header<F::Address>, DropReason> {
+pub(crate) fn header<F: Family, P: Packet>(packet: &P) -> Result<Header, DropReason> {
     let header = F::read(packet, ETHERNET_LENGTH)?;
     if header.end > packet.len() {
         return Err(DropReason::Truncated);
@@ -68,7 +68,7 @@ pub(crate) fn header<F: Family, P: Packet>(packet: &P) -> Result<Header<F::Addre
 /// Reads the header of a packet whose transport header is found without a walk. For what is not
 /// on the way to a verdict.
 #[inline(always)]
-pub(crate) fn near<F: Family, P: Packet>(packet: &P) -> Option<Header<F::Address>> {
+pub(crate) fn near<F: Family, P: Packet>(packet: &P) -> Option<Header> {
     let mut header = header::<F, P>(packet).ok()?;
     let near = header.plain || F::peek(packet, &mut header);
     near.then_some(header)
@@ -78,11 +78,11 @@ pub(crate) fn near<F: Family, P: Packet>(packet: &P) -> Option<Header<F::Address
 #[inline(always)]
 fn follow<F: Family, P: Packet, T: Tables>(
     context: &Context<'_, P, T>,
-    header: &mut Header<F::Address>,
+    header: &mut Header,
 ) -> Result<Transport, DropReason> {
     let chain = F::follow(context.packet, context.tables, ETHERNET_LENGTH, header);
     header.protocol = chain.protocol();
-    header.payload = chain.payload();
+    header.set_payload(chain.payload());
     if let Some(reason) = chain.obstacle() {
         return Err(reason);
     }
@@ -101,6 +101,9 @@ fn follow<F: Family, P: Packet, T: Tables>(
                 kind: Kind::ICMP_OTHER,
             })
         }
+        // What an error quotes is cut so that the error needs no fragments: 576 bytes in all (RFC
+        // 1812, 4.3.2.3), and 1280 (RFC 4443, 2.4).
+        Ok(transport) if first && transport.kind == Kind::ERROR => Err(DropReason::Fragment),
         // RFC 7112: "the first fragment ... MUST include the entire IPv6 Header Chain"; RFC 1858
         // of IPv4. What is missing would come in a fragment that nobody judges.
         Err(_) if first => Err(DropReason::Fragment),
@@ -108,15 +111,19 @@ fn follow<F: Family, P: Packet, T: Tables>(
     }
 }
 
+/// The verdict on an IP packet of an endpoint that is isolated in at least one direction.
 #[inline(always)]
-fn ip<F, P, T>(context: &Context<'_, P, T>) -> Result<Verdict, DropReason>
+pub(crate) fn isolated<F, P, T>(context: &Context<'_, P, T>) -> Result<Verdict, DropReason>
 where
-    F: Quoted,
+    F: Family,
     P: Packet,
     T: Tables + Connections<F::Key>,
 {
+    if context.packet.has_tag() {
+        return Err(DropReason::VlanTag);
+    }
     let mut header = header::<F, P>(context.packet)?;
-    let (local, remote) = sides(&header, context.direction);
+    let (local, remote) = sides::<F, P>(context.packet, context.direction)?;
     let transport = if header.plain {
         transport::read::<F, P>(context.packet, &header)
     } else {
@@ -146,10 +153,12 @@ where
     let verdict = track::verdict::<F, P, T>(
         context,
         &Flow {
-            place,
-            remote,
-            protocol: header.protocol,
-            ports: transport.endpoint_ports(context.direction),
+            key: F::key(
+                context.ifindex,
+                remote,
+                transport.endpoint_ports(context.direction),
+                selector(header.protocol, place),
+            ),
             kind: transport.kind,
         },
     )?;
@@ -161,11 +170,36 @@ where
 
 /// The endpoint's address and the peer's.
 #[inline(always)]
-pub(crate) const fn sides<A: Copy>(header: &Header<A>, direction: Direction) -> (A, A) {
-    match direction {
-        Direction::Egress => (header.source, header.destination),
-        Direction::Ingress => (header.destination, header.source),
-    }
+pub(crate) fn sides<F: Family, P: Packet>(
+    packet: &P,
+    direction: Direction,
+) -> Result<(F::Address, F::Address), DropReason> {
+    Ok((
+        local::<F, P>(packet, direction)?,
+        remote::<F, P>(packet, direction)?,
+    ))
+}
+
+/// The endpoint's address.
+#[inline(always)]
+pub(crate) fn local<F: Family, P: Packet>(
+    packet: &P,
+    direction: Direction,
+) -> Result<F::Address, DropReason> {
+    let at = match direction {
+        Direction::Egress => F::SOURCE,
+        Direction::Ingress => F::DESTINATION,
+    };
+    F::address(packet, ETHERNET_LENGTH + at)
+}
+
+/// The peer's address.
+#[inline(always)]
+pub(crate) fn remote<F: Family, P: Packet>(
+    packet: &P,
+    direction: Direction,
+) -> Result<F::Address, DropReason> {
+    local::<F, P>(packet, direction.opposite())
 }
 
 #[cfg(all(test, feature = "std"))]

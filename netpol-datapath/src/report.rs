@@ -2,13 +2,13 @@
 
 use netpol_common::Direction;
 use netpol_common::counter::{COUNTS_LOST, EVENTS_LIMITED, EVENTS_LOST};
-use netpol_common::event::{ALLOWED, DENIED, Event, EventLimit};
+use netpol_common::event::{ALLOWED, DENIED, Event, REJECTED};
 
 use crate::context::Context;
 use crate::family::{Family, V4, V6};
 use crate::read::{ethertype, header, sides};
 use crate::verdict::{Decision, Verdict};
-use crate::{Packet, Tables, transport};
+use crate::{Packet, Tables, limit, reject, transport};
 
 /// Counts and reports a verdict, and says what becomes of the packet.
 #[inline(always)]
@@ -16,18 +16,33 @@ pub(crate) fn conclude<P: Packet, T: Tables>(
     context: &Context<'_, P, T>,
     verdict: Verdict,
 ) -> Decision {
-    let tables = context.tables;
-    if verdict.counter != 0 {
-        let bytes = context.packet.len();
-        if !tables.count(verdict.counter, bytes) {
-            note(tables, COUNTS_LOST);
+    // What is refused always sends one; one branch for both keeps the way of the others short.
+    let verdict = if verdict.event {
+        let settled = reject::settle(context, verdict);
+        count(context, settled);
+        if settled.event {
+            send(context, settled);
         }
-        tables.trace(|| outline(context, verdict));
-        if verdict.event {
-            send(context, verdict);
+        settled
+    } else {
+        if verdict.counter != 0 {
+            count(context, verdict);
         }
-    }
+        verdict
+    };
     verdict.decision
+}
+
+#[inline(always)]
+pub(crate) fn count<P: Packet, T: Tables>(context: &Context<'_, P, T>, verdict: Verdict) {
+    let tables = context.tables;
+    if !tables.count(verdict.counter, context.packet.len()) {
+        note(tables, COUNTS_LOST);
+    }
+    tables.trace(|| {
+        let said = Said::of(context.direction, verdict.decision);
+        outline(context.packet, context.ifindex, verdict.counter, said)
+    });
 }
 
 /// Counts what is no verdict.
@@ -45,8 +60,53 @@ fn send<P: Packet, T: Tables>(context: &Context<'_, P, T>, verdict: Verdict) {
         note(tables, EVENTS_LIMITED);
         return;
     }
-    let mut event = outline(context, verdict);
-    describe(context.packet, context.direction, &mut event);
+    let said = Said::of(context.direction, verdict.decision);
+    emit(
+        context.packet,
+        tables,
+        context.ifindex,
+        verdict.counter,
+        said,
+    );
+}
+
+/// Direction and verdict of an event.
+#[derive(Clone, Copy)]
+struct Said(u32);
+
+impl Said {
+    #[inline(always)]
+    const fn of(direction: Direction, decision: Decision) -> Self {
+        let verdict = match decision {
+            Decision::Next | Decision::Answer => ALLOWED,
+            Decision::Drop => DENIED,
+            Decision::Reject => REJECTED,
+        };
+        Self((direction as u32) << 8 | verdict)
+    }
+
+    #[inline(always)]
+    const fn direction(self) -> Direction {
+        if self.0 >> 8 == Direction::Egress as u32 {
+            Direction::Egress
+        } else {
+            Direction::Ingress
+        }
+    }
+
+    #[inline(always)]
+    const fn verdict(self) -> u32 {
+        self.0 & 0xff
+    }
+}
+
+/// Emits the event of a verdict.
+///
+/// Not inlined: an event is large, and the stack of what passes without one is short.
+#[inline(never)]
+fn emit<P: Packet, T: Tables>(packet: &P, tables: &T, ifindex: u32, counter: u32, said: Said) {
+    let mut event = outline(packet, ifindex, counter, said);
+    describe(packet, said.direction(), &mut event);
     if !tables.emit(&event) {
         note(tables, EVENTS_LOST);
     }
@@ -54,16 +114,13 @@ fn send<P: Packet, T: Tables>(context: &Context<'_, P, T>, verdict: Verdict) {
 
 /// The event of a verdict, before the packet is read for it.
 #[inline(always)]
-fn outline<P: Packet, T>(context: &Context<'_, P, T>, verdict: Verdict) -> Event {
+fn outline<P: Packet>(packet: &P, ifindex: u32, counter: u32, said: Said) -> Event {
     Event {
-        endpoint: context.ifindex,
-        direction: context.direction as u32,
-        verdict: match verdict.decision {
-            Decision::Next => ALLOWED,
-            Decision::Drop => DENIED,
-        },
-        counter: verdict.counter,
-        length: context.packet.len(),
+        endpoint: ifindex,
+        direction: said.direction() as u32,
+        verdict: said.verdict(),
+        counter,
+        length: packet.len(),
         ..Event::default()
     }
 }
@@ -71,30 +128,18 @@ fn outline<P: Packet, T>(context: &Context<'_, P, T>, verdict: Verdict) -> Event
 /// Takes a token from this CPU's bucket, which is filled once a second.
 #[inline(always)]
 fn take_token<T: Tables>(tables: &T) -> bool {
-    let Some(mut limit) = tables.event_limit() else {
-        return false;
-    };
-    let now = tables.ticks();
-    if limit.tokens == 0 {
-        if now.wrapping_sub(limit.filled) < tables.ticks_per_second() {
-            return false;
-        }
-        limit = EventLimit {
-            filled: now,
-            tokens: tables.events_per_second(),
-        };
-        if limit.tokens == 0 {
-            return false;
-        }
+    let taken = tables
+        .event_limit()
+        .and_then(|bucket| limit::take(tables, bucket, tables.events_per_second()));
+    if let Some(bucket) = taken {
+        tables.set_event_limit(bucket);
     }
-    limit.tokens -= 1;
-    tables.set_event_limit(limit);
-    true
+    taken.is_some()
 }
 
 /// Completes an event with what can be read of the packet. It reads the packet again, so that
 /// the way of the many packets without an event carries nothing along for it.
-#[inline(never)]
+#[inline(always)]
 fn describe<P: Packet>(packet: &P, direction: Direction, event: &mut Event) {
     match ethertype(packet) {
         Ok(ethertype::IPV4) => describe_ip::<V4, P>(packet, direction, event),
@@ -108,7 +153,9 @@ fn describe_ip<F: Family, P: Packet>(packet: &P, direction: Direction, event: &m
     let Ok(mut header) = header::<F, P>(packet) else {
         return;
     };
-    let (local, remote) = sides(&header, direction);
+    let Ok((local, remote)) = sides::<F, P>(packet, direction) else {
+        return;
+    };
     event.family = F::VERSION;
     event.local = F::event_words(local);
     event.remote = F::event_words(remote);

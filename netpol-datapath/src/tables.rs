@@ -7,13 +7,16 @@
 
 use netpol_common::conntrack::{Connection, Timeout};
 use netpol_common::endpoint::Endpoint;
-use netpol_common::event::{Event, EventLimit};
+use netpol_common::event::Event;
 use netpol_common::fragment::Fragment;
 use netpol_common::held::{Place, Usage};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
+use netpol_common::limit::Bucket;
 use netpol_common::note::Note;
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
 use netpol_common::service::ServiceKey;
+
+use crate::judge::{judge_v4, judge_v6};
 
 /// One of the two conntrack tables of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +81,11 @@ pub trait Connections<K> {
 
 /// Every other map, the clock, and the globals.
 pub trait Tables {
-    /// The endpoint behind a host interface.
-    fn endpoint(&self, ifindex: u32) -> Option<&Endpoint>;
+    /// The slot with the entry of the endpoint behind a host interface. It holds the same entry
+    /// until the end of the run.
+    fn slot(&self, ifindex: u32) -> Option<u32>;
+    /// The entry in a slot.
+    fn entry(&self, slot: u32) -> Option<&Endpoint>;
     /// The identity of an address that has an entry of its own.
     fn identity_v4(&self, address: &Address4) -> Option<u32>;
     /// The identity of an address that has an entry of its own.
@@ -107,10 +113,10 @@ pub trait Tables {
     /// Removes the note at a place.
     fn drop_note(&self, place: u32);
 
-    /// What is at one of the places for fragments of the endpoint behind a host interface.
-    fn fragment(&self, ifindex: u32, place: u32) -> Option<Fragment>;
-    /// Writes one of the places for fragments of the endpoint behind a host interface.
-    fn leave_fragment(&self, ifindex: u32, place: u32, fragment: &Fragment);
+    /// What is at one of the places for fragments of the endpoint in a slot.
+    fn fragment(&self, slot: u32, place: u32) -> Option<Fragment>;
+    /// Writes one of the places for fragments of the endpoint in a slot.
+    fn leave_fragment(&self, slot: u32, place: u32, fragment: &Fragment);
 
     /// Adds one packet of `bytes` to a counter; false when there is no such counter.
     #[must_use]
@@ -122,15 +128,39 @@ pub trait Tables {
     #[must_use]
     fn emit(&self, event: &Event) -> bool;
     /// This CPU's token bucket for events.
-    fn event_limit(&self) -> Option<EventLimit>;
+    fn event_limit(&self) -> Option<Bucket>;
     /// Writes this CPU's token bucket for events.
-    fn set_event_limit(&self, limit: EventLimit);
+    fn set_event_limit(&self, limit: Bucket);
+
+    /// The token bucket for answers at a place ([`netpol_common::answer::place`]).
+    fn answer_limit(&self, place: u32) -> Option<Bucket>;
+    /// Writes the token bucket for answers at a place. What another CPU takes at the same time may
+    /// be lost: the limit keeps floods down and is no account.
+    fn set_answer_limit(&self, place: u32, limit: Bucket);
 
     /// Keeps two words until the end of this run.
     fn keep(&self, words: [u32; 2]);
     /// What this run has kept last. The kernel's verifier knows nothing about these words, and so
     /// walks what depends on them once, not once for each way on which they may have come.
     fn kept(&self) -> [u32; 2];
+
+    /// What policy says of a connection of the endpoint in a slot: [`judge_v4`], in a function of
+    /// its own where that matters.
+    #[inline(always)]
+    fn judge_v4(&self, slot: u32, remote: u32, opening: u32) -> u64
+    where
+        Self: Sized,
+    {
+        judge_v4(self, slot, remote, opening)
+    }
+    /// The same of an IPv6 peer: [`judge_v6`].
+    #[inline(always)]
+    fn judge_v6(&self, slot: u32, remote: [u32; 4], opening: u32) -> u64
+    where
+        Self: Sized,
+    {
+        judge_v6(self, slot, remote, opening)
+    }
 
     /// Kernel ticks now (low half of `jiffies`).
     fn ticks(&self) -> u32;
@@ -140,6 +170,8 @@ pub trait Tables {
     fn timeout(&self, class: Timeout) -> u32;
     /// Events a second and CPU that are sent at most.
     fn events_per_second(&self) -> u32;
+    /// Answers a second and endpoint that are sent at most.
+    fn answers_per_second(&self) -> u32;
 
     /// Called with every verdict on an isolated endpoint, for debug lines. `event` gives the
     /// verdict, without protocol, ports and addresses; it costs nothing unless it is called.

@@ -20,8 +20,8 @@ use netpol_common::conntrack::{Connection, timeout_class};
 use netpol_common::counter::DropReason;
 
 use crate::context::Context;
+use crate::family::Family;
 use crate::flow::Flow;
-use crate::quote::{self, Quoted};
 use crate::transport::Kind;
 use crate::verdict::Verdict;
 use crate::{Connections, Packet, Table, Tables};
@@ -53,26 +53,25 @@ pub(crate) fn verdict<F, P, T>(
     flow: &Flow<F>,
 ) -> Result<Verdict, DropReason>
 where
-    F: Quoted,
+    F: Family,
     P: Packet,
     T: Tables + Connections<F::Key>,
 {
-    let key = flow.key(context.ifindex);
     let now = context.tables.ticks();
     if flow.kind.is_message() {
         if flow.kind == Kind::ERROR {
-            return Ok(quote::verdict::<F, P, T>(context));
+            return Ok(Verdict::QUOTED);
         }
-        return open::verdict(context, flow, &key, now, Entry::Leave);
+        return open::verdict(context, flow, now, Entry::Leave);
     }
-    let entry = match find(context.tables, &key, flow.selector(), now) {
+    let entry = match find(context.tables, &flow.key, flow.selector(), now) {
         Some(found) => match known::entry(context, flow, &found) {
-            Entry::Same => return Ok(known::verdict(context, flow, &key, now, &found)),
+            Entry::Same => return Ok(known::verdict(context, flow, now, &found)),
             other => other,
         },
         None => Entry::None,
     };
-    open::verdict(context, flow, &key, now, entry)
+    open::verdict(context, flow, now, entry)
 }
 
 /// The connection of a key, unless it is idle for longer than its time-out. An established
@@ -126,7 +125,12 @@ pub(crate) fn peek<K, T: Tables + Connections<K>>(
 
 /// Whether a connection is idle for longer than its time-out.
 #[inline(always)]
-fn over<T: Tables>(tables: &T, connection: &Connection, selector: u32, now: u32) -> bool {
+pub(crate) fn over<T: Tables>(
+    tables: &T,
+    connection: &Connection,
+    selector: u32,
+    now: u32,
+) -> bool {
     let timeout = tables.timeout(timeout_class(selector, connection.state));
     expired(connection.last_seen, now, timeout)
 }

@@ -21,15 +21,21 @@ pub(crate) mod tcp {
     pub(crate) const ACK: u8 = 0x10;
 
     /// Words of the header without options.
-    pub(super) const WORDS: usize = 5;
+    pub(crate) const WORDS: usize = 5;
     /// The word of the header with the flags: data offset, flags, window.
-    pub(super) const FLAGS_WORD: usize = 3;
+    const FLAGS_WORD: usize = 3;
+
+    /// What the header says of the segment.
+    #[inline(always)]
+    pub(crate) const fn kind(header: &[u32; WORDS]) -> super::Kind {
+        super::Kind::stream((u32::from_be(header[FLAGS_WORD]) >> 16) as u8)
+    }
 }
 
 /// Words of the UDP header (RFC 768).
-const UDP_WORDS: usize = 2;
+pub(crate) const UDP_WORDS: usize = 2;
 /// The word of a TCP, UDP or SCTP header with both ports.
-const PORTS_WORD: usize = 0;
+pub(crate) const PORTS_WORD: usize = 0;
 
 /// What a transport header says.
 #[derive(Clone, Copy)]
@@ -55,14 +61,14 @@ impl Transport {
 #[inline(always)]
 pub(crate) fn read<F: Family, P: Packet>(
     packet: &P,
-    header: &Header<F::Address>,
+    header: &Header,
 ) -> Result<Transport, DropReason> {
     match header.protocol {
         protocol::TCP => {
             let words: [u32; tcp::WORDS] = part(packet, header)?;
             Ok(Transport {
                 ports: u32::from_be(words[PORTS_WORD]),
-                kind: Kind::stream((u32::from_be(words[tcp::FLAGS_WORD]) >> 16) as u8),
+                kind: tcp::kind(&words),
             })
         }
         protocol::UDP => {
@@ -77,22 +83,21 @@ pub(crate) fn read<F: Family, P: Packet>(
             })
         }
         // The other family's ICMP is a protocol that nobody answers.
-        protocol if protocol == F::ICMP => icmp::message::<F>(part(packet, header)?, header),
+        protocol if protocol == F::ICMP => {
+            icmp::message::<F, P>(packet, header, part(packet, header)?)
+        }
         _ => Ok(datagram(0)),
     }
 }
 
 /// The first `N` words after the IP header, inside the IP packet.
 #[inline(always)]
-fn part<P: Packet, A, const N: usize>(
-    packet: &P,
-    header: &Header<A>,
-) -> Result<[u32; N], DropReason> {
+fn part<P: Packet, const N: usize>(packet: &P, header: &Header) -> Result<[u32; N], DropReason> {
     // Bytes after the end of the IP packet are padding, and no header.
-    if header.payload as u32 + N as u32 * 4 > header.end {
+    if header.payload() as u32 + N as u32 * 4 > header.end {
         return Err(DropReason::Truncated);
     }
-    packet.load(header.payload).ok_or(DropReason::Truncated)
+    packet.load(header.payload()).ok_or(DropReason::Truncated)
 }
 
 /// What has no state beyond "answered".

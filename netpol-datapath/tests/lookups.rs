@@ -7,10 +7,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use netpol_common::address::v4_word;
 use netpol_common::conntrack::{Connection, Key4, Key6, Timeout};
 use netpol_common::endpoint::{Endpoint, EndpointDirection, flags};
-use netpol_common::event::{Event, EventLimit};
+use netpol_common::event::Event;
 use netpol_common::fragment::Fragment;
 use netpol_common::held::Usage;
 use netpol_common::identity::{Address4, Address6, POD, Prefix4, Prefix6};
+use netpol_common::limit::Bucket;
 use netpol_common::note::Note;
 use netpol_common::policy::{ALLOW, Grant, PolicyKey, PortKey, PortVerdict};
 use netpol_common::protocol::TCP;
@@ -45,8 +46,11 @@ impl<'a> Counted<'a> {
 }
 
 impl Tables for Counted<'_> {
-    fn endpoint(&self, ifindex: u32) -> Option<&Endpoint> {
-        Tables::endpoint(self.ask("endpoint"), ifindex)
+    fn slot(&self, ifindex: u32) -> Option<u32> {
+        self.ask("endpoint").slot(ifindex)
+    }
+    fn entry(&self, slot: u32) -> Option<&Endpoint> {
+        self.ask("endpoint entries").entry(slot)
     }
     fn identity_v4(&self, address: &Address4) -> Option<u32> {
         Tables::identity_v4(self.ask("identity"), address)
@@ -84,12 +88,12 @@ impl Tables for Counted<'_> {
     fn drop_note(&self, place: u32) {
         self.ask("notes, written").drop_note(place);
     }
-    fn fragment(&self, ifindex: u32, place: u32) -> Option<Fragment> {
-        self.ask("fragments").fragment(ifindex, place)
+    fn fragment(&self, slot: u32, place: u32) -> Option<Fragment> {
+        self.ask("fragments").fragment(slot, place)
     }
-    fn leave_fragment(&self, ifindex: u32, place: u32, fragment: &Fragment) {
+    fn leave_fragment(&self, slot: u32, place: u32, fragment: &Fragment) {
         self.ask("fragments, written")
-            .leave_fragment(ifindex, place, fragment);
+            .leave_fragment(slot, place, fragment);
     }
     fn count(&self, counter: u32, bytes: u32) -> bool {
         self.ask("counters").count(counter, bytes)
@@ -100,10 +104,10 @@ impl Tables for Counted<'_> {
     fn emit(&self, event: &Event) -> bool {
         self.memory.emit(event)
     }
-    fn event_limit(&self) -> Option<EventLimit> {
+    fn event_limit(&self) -> Option<Bucket> {
         self.memory.event_limit()
     }
-    fn set_event_limit(&self, limit: EventLimit) {
+    fn set_event_limit(&self, limit: Bucket) {
         self.memory.set_event_limit(limit);
     }
     fn keep(&self, words: [u32; 2]) {
@@ -111,6 +115,12 @@ impl Tables for Counted<'_> {
     }
     fn kept(&self) -> [u32; 2] {
         self.ask("scratch").kept()
+    }
+    fn answer_limit(&self, place: u32) -> Option<Bucket> {
+        self.memory.answer_limit(place)
+    }
+    fn set_answer_limit(&self, place: u32, limit: Bucket) {
+        self.memory.set_answer_limit(place, limit);
     }
     fn ticks(&self) -> u32 {
         self.memory.ticks()
@@ -123,6 +133,9 @@ impl Tables for Counted<'_> {
     }
     fn events_per_second(&self) -> u32 {
         self.memory.events_per_second()
+    }
+    fn answers_per_second(&self) -> u32 {
+        self.memory.answers_per_second()
     }
 }
 
@@ -258,6 +271,11 @@ fn look_ups_do_not_depend_on_the_number_of_rules() {
         );
         assert_eq!(one, thousand, "{name}");
     }
-    let established = BTreeMap::from([("conntrack", 1), ("counters", 1), ("endpoint", 1)]);
+    let established = BTreeMap::from([
+        ("conntrack", 1),
+        ("counters", 1),
+        ("endpoint", 1),
+        ("endpoint entries", 1),
+    ]);
     assert_eq!(thousand[2], established);
 }

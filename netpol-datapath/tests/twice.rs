@@ -18,7 +18,10 @@ fn judge_all_twice(case: &Case) -> Vec<String> {
     for (number, step) in case.steps.iter().enumerate() {
         match step {
             Step::Packet(packet) => {
-                let mut judge = || host.judge(packet.direction, &packet.frame, packet.local_socket);
+                let mut judge = || {
+                    let (frame, mark) = (&packet.frame, packet.mark);
+                    host.judge_marked(packet.direction, frame, packet.local_socket, mark)
+                };
                 let first = judge();
                 let passes = first == Some(Decision::Next);
                 let second = if passes { judge() } else { first };

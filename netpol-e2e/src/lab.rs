@@ -41,6 +41,7 @@ pub(crate) mod links;
 mod manifests;
 mod members;
 pub(crate) mod netns;
+mod offload;
 mod outcome;
 mod ping;
 mod pod;

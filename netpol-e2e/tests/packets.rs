@@ -10,7 +10,7 @@ mod kernel;
 mod load;
 
 use aya::programs::{TestRun as _, TestRunOptions};
-use netpol_common::counter::{EVENTS_LIMITED, EVENTS_LOST};
+use netpol_common::counter::{ANSWERS_FAILED, ANSWERS_LIMITED, EVENTS_LIMITED, EVENTS_LOST};
 use netpol_common::maps;
 use netpol_datapath::cases::{self, Case, Host, Step, Subject as _};
 use netpol_datapath::{Decision, build};
@@ -129,6 +129,40 @@ fn deny(sizes: &Sizes, denials: u64) -> (u64, (u64, u64)) {
         kernel.counter(EVENTS_LOST).packets - before.1,
     );
     (kernel.events().len() as u64, counts)
+}
+
+#[test]
+fn answers_are_limited_and_what_goes_without_is_counted() {
+    needs_root!();
+    const REFUSED: u64 = 100;
+    const LIMIT: u64 = 10;
+    let sizes = Sizes {
+        answers_per_second: LIMIT as u32,
+        ..Sizes::default()
+    };
+    let mut kernel = Kernel::new(Loaded::new(&sizes));
+    let all = cases::all();
+    let case = all
+        .iter()
+        .find(|case| case.name.starts_with("what policy refuses is answered"))
+        .expect("the case of that name");
+    let Some(Step::Packet(packet)) = case.steps.first() else {
+        panic!("the case starts with a packet");
+    };
+    kernel.set_up(&case.setup);
+    let mut answered = 0;
+    for _ in 0..REFUSED {
+        let decision = kernel.judge(packet.direction, &packet.frame, false);
+        match decision {
+            Some(Decision::Reject) => answered += 1,
+            other => assert_eq!(other, Some(Decision::Drop)),
+        }
+    }
+    // One second may end, and another begin, on the way.
+    assert!((LIMIT..REFUSED).contains(&answered), "{answered} answers");
+    let limited = kernel.counter(ANSWERS_LIMITED).packets;
+    assert_eq!(limited, REFUSED - answered);
+    assert_eq!(kernel.counter(ANSWERS_FAILED).packets, 0);
 }
 
 #[test]

@@ -10,16 +10,19 @@
 // Packet words are loaded by assembly (packet.rs).
 #![feature(asm_experimental_arch)]
 
+mod apart;
 #[cfg(feature = "log")]
 mod log;
 mod maps;
 mod packet;
+mod reject;
 mod tables;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
+use netpol_common::Direction;
 use netpol_datapath::{Decision, from_endpoint, to_endpoint};
 
 use crate::packet::Frame;
@@ -29,14 +32,16 @@ use crate::tables::KernelMaps;
 #[classifier]
 fn tc_from_endpoint(context: TcContext) -> i32 {
     let frame = Frame::new(context);
-    verdict(from_endpoint(frame.ifindex(), &frame, &KernelMaps))
+    let decision = from_endpoint(frame.ifindex(), &frame, &KernelMaps);
+    verdict(decision, &frame, Direction::Egress)
 }
 
 /// Packets to a pod.
 #[classifier]
 fn tc_to_endpoint(context: TcContext) -> i32 {
     let frame = Frame::new(context);
-    verdict(to_endpoint(frame.ifindex(), &frame, &KernelMaps))
+    let decision = to_endpoint(frame.ifindex(), &frame, &KernelMaps);
+    verdict(decision, &frame, Direction::Ingress)
 }
 
 /// The low half of `jiffies`, for the agent.
@@ -48,10 +53,15 @@ fn tc_clock(_context: TcContext) -> i32 {
 
 /// `TC_ACT_UNSPEC` is also `TCX_NEXT`: the next program on the hook decides.
 #[inline(always)]
-fn verdict(decision: Decision) -> i32 {
+fn verdict(decision: Decision, frame: &Frame, direction: Direction) -> i32 {
     match decision {
         Decision::Next => TC_ACT_UNSPEC,
         Decision::Drop => TC_ACT_SHOT,
+        Decision::Reject => reject::reject(frame, direction),
+        Decision::Answer => {
+            frame.clear_mark();
+            TC_ACT_UNSPEC
+        }
     }
 }
 

@@ -8,16 +8,18 @@ use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf};
+use netpol_common::answer;
 use netpol_common::conntrack::{Connection, Key4, Key6, TIMEOUT_SECONDS};
 use netpol_common::counter::Counter;
 use netpol_common::endpoint::{Endpoint, Slot};
-use netpol_common::event::EventLimit;
 use netpol_common::fragment::{Fragment, PLACES_PER_SLOT};
 use netpol_common::held::{Held, Place, Swept};
 use netpol_common::identity::{Address4, Address6};
+use netpol_common::limit::Bucket;
 use netpol_common::note::{Note, PLACES};
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
 use netpol_common::service::ServiceKey;
+use netpol_datapath::Answer;
 
 #[map]
 pub(crate) static ENDPOINT: HashMap<u32, Slot> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
@@ -80,10 +82,16 @@ pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
-pub(crate) static EVENT_LIMIT: PerCpuArray<EventLimit> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static EVENT_LIMIT: PerCpuArray<Bucket> = PerCpuArray::with_max_entries(1, 0);
 /// What a run of a program keeps for itself; of no meaning afterwards.
 #[map]
 pub(crate) static SCRATCH: PerCpuArray<[u32; 2]> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+pub(crate) static ANSWER_LIMIT: Array<Bucket> = Array::with_max_entries(answer::PLACES, 0);
+
+/// Where an answer is put together: it is too large for the stack. Each program has its own.
+#[map]
+pub(crate) static ANSWER: PerCpuArray<Answer> = PerCpuArray::with_max_entries(1, 0);
 
 /// `CONFIG_HZ` of most distributions; the agent writes the kernel's own.
 const DEFAULT_TICKS_PER_SECOND: u32 = 250;
@@ -101,6 +109,8 @@ pub(crate) static CAPACITIES: Global<[u32; Place::COUNT]> =
 pub(crate) static NEW_PER_ENDPOINT: Global<u32> = Global::new(u32::MAX);
 #[unsafe(no_mangle)]
 pub(crate) static EVENTS_PER_SECOND: Global<u32> = Global::new(1000);
+#[unsafe(no_mangle)]
+pub(crate) static ANSWERS_PER_SECOND: Global<u32> = Global::new(100);
 
 const fn default_timeouts() -> [u32; TIMEOUT_SECONDS.len()] {
     let mut ticks = TIMEOUT_SECONDS;

@@ -1,11 +1,17 @@
 //! The packet by direct access: bounds-checked loads from the linear part of the socket buffer.
 
 use core::arch::asm;
+use core::mem::MaybeUninit;
 
+use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use aya_ebpf::programs::TcContext;
 use aya_ebpf::programs::sk_buff::SkBuff;
-use netpol_datapath::Packet;
+use netpol_common::Direction;
+use netpol_common::conntrack::{Key4, Key6};
+use netpol_datapath::{Connections, Decision, Hook, Packet, Stages, Tables};
+
+use crate::apart;
 
 /// The headers that are read, at their longest: Ethernet, IPv4 with all its options, TCP.
 const HEADERS: u32 = 14 + 60 + 20;
@@ -22,6 +28,14 @@ impl Frame {
         let frame = Self { skb: context.skb };
         frame.pull(HEADERS);
         frame
+    }
+
+    /// The packet of a program that has taken it by [`Frame::new`].
+    #[inline(always)]
+    pub(crate) const fn pulled(context: *mut __sk_buff) -> Self {
+        Self {
+            skb: SkBuff { skb: context },
+        }
     }
 
     /// Moves the first bytes into the linear part, unless they are there.
@@ -55,6 +69,71 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// The program's context, for the helpers that change the packet.
+    #[inline(always)]
+    pub(crate) fn skb(&self) -> *mut __sk_buff {
+        self.skb.skb
+    }
+
+    /// Takes the packet's mark off.
+    #[inline(always)]
+    pub(crate) fn clear_mark(&self) {
+        // SAFETY: as in `bounds`; a program may write the mark.
+        unsafe { (*self.skb.skb).mark = 0 };
+    }
+}
+
+impl Stages for Frame {
+    #[inline(always)]
+    fn verdict_v4<T: Tables + Connections<Key4>>(&self, _: &T, hook: Hook) -> u64 {
+        match hook.direction {
+            Direction::Egress => apart::netpol_from_v4(self.skb(), hook.slot),
+            Direction::Ingress => apart::netpol_to_v4(self.skb(), hook.slot),
+        }
+    }
+
+    #[inline(always)]
+    fn verdict_v6<T: Tables + Connections<Key6>>(&self, _: &T, hook: Hook) -> u64 {
+        match hook.direction {
+            Direction::Egress => apart::netpol_from_v6(self.skb(), hook.slot),
+            Direction::Ingress => apart::netpol_to_v6(self.skb(), hook.slot),
+        }
+    }
+
+    #[inline(always)]
+    fn verdict_other<T: Tables>(&self, _: &T, hook: Hook) -> u64 {
+        match hook.direction {
+            Direction::Egress => apart::netpol_from_other(self.skb(), hook.slot),
+            Direction::Ingress => apart::netpol_to_other(self.skb(), hook.slot),
+        }
+    }
+
+    #[inline(always)]
+    fn quote_v4<T: Tables + Connections<Key4>>(&self, _: &T, hook: Hook) -> u64 {
+        match hook.direction {
+            Direction::Egress => apart::netpol_quote_from_v4(self.skb(), hook.slot),
+            Direction::Ingress => apart::netpol_quote_to_v4(self.skb(), hook.slot),
+        }
+    }
+
+    #[inline(always)]
+    fn quote_v6<T: Tables + Connections<Key6>>(&self, _: &T, hook: Hook) -> u64 {
+        match hook.direction {
+            Direction::Egress => apart::netpol_quote_from_v6(self.skb(), hook.slot),
+            Direction::Ingress => apart::netpol_quote_to_v6(self.skb(), hook.slot),
+        }
+    }
+
+    #[inline(always)]
+    fn conclude<T: Tables>(&self, _: &T, hook: Hook, verdict: u64) -> Decision {
+        Decision::from_word(match hook.direction {
+            Direction::Egress => apart::netpol_conclude_from(self.skb(), verdict),
+            Direction::Ingress => apart::netpol_conclude_to(self.skb(), verdict),
+        })
+    }
+}
+
 impl Packet for Frame {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
@@ -71,7 +150,7 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn copy<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
-        let mut words = [0_u32; N];
+        let mut words = MaybeUninit::<[u32; N]>::uninit();
         // SAFETY: the context is valid, and the helper writes no more than the size of `words`.
         let copied = unsafe {
             bpf_skb_load_bytes(
@@ -81,7 +160,8 @@ impl Packet for Frame {
                 (N * 4) as u32,
             )
         };
-        (copied == 0).then_some(words)
+        // SAFETY: the helper fills all of it, with zeros when it fails; every bit pattern is words.
+        (copied == 0).then(|| unsafe { words.assume_init() })
     }
 
     #[inline(always)]
@@ -110,6 +190,12 @@ impl Packet for Frame {
     fn has_tag(&self) -> bool {
         // SAFETY: as in `bounds`.
         (unsafe { (*self.skb.skb).vlan_present }) != 0
+    }
+
+    #[inline(always)]
+    fn mark(&self) -> u32 {
+        // SAFETY: as in `bounds`.
+        unsafe { (*self.skb.skb).mark }
     }
 }
 

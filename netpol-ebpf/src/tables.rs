@@ -10,28 +10,31 @@ use aya_ebpf::maps::HashMap;
 use aya_ebpf::maps::lpm_trie;
 use netpol_common::conntrack::{Connection, Key4, Key6, Timeout};
 use netpol_common::endpoint::Endpoint;
-use netpol_common::event::{Event, EventLimit};
+use netpol_common::event::Event;
 use netpol_common::fragment::{Fragment, PLACES_PER_SLOT};
 use netpol_common::held::{Held, Moves, Place, Usage, held};
 use netpol_common::identity::{Address4, Address6, Prefix4, Prefix6};
+use netpol_common::limit::Bucket;
 use netpol_common::note::Note;
 use netpol_common::policy::{Grant, PolicyKey, PortKey, PortVerdict};
 use netpol_common::service::ServiceKey;
 use netpol_datapath::{Connections, Inserted, Table, Tables};
 
-use crate::maps;
+use crate::{apart, maps};
 
 /// The maps of this object.
 pub(crate) struct KernelMaps;
 
 impl Tables for KernelMaps {
     #[inline(always)]
-    fn endpoint(&self, ifindex: u32) -> Option<&Endpoint> {
+    fn slot(&self, ifindex: u32) -> Option<u32> {
         let place = copy(&maps::ENDPOINT, &ifindex)?;
-        if place.ifindex != ifindex {
-            return None;
-        }
-        maps::ENDPOINT_ENTRIES.get(place.slot)
+        (place.ifindex == ifindex).then_some(place.slot)
+    }
+
+    #[inline(always)]
+    fn entry(&self, slot: u32) -> Option<&Endpoint> {
+        maps::ENDPOINT_ENTRIES.get(slot)
     }
 
     #[inline(always)]
@@ -102,16 +105,14 @@ impl Tables for KernelMaps {
     }
 
     #[inline(always)]
-    fn fragment(&self, ifindex: u32, place: u32) -> Option<Fragment> {
-        maps::FRAGMENTS.get(element(ifindex, place)?).copied()
+    fn fragment(&self, slot: u32, place: u32) -> Option<Fragment> {
+        maps::FRAGMENTS.get(element(slot, place)).copied()
     }
 
     #[inline(always)]
-    fn leave_fragment(&self, ifindex: u32, place: u32, fragment: &Fragment) {
-        if let Some(element) = element(ifindex, place) {
-            // It fails beyond the map alone, and then there is nothing to be found either.
-            let _ = maps::FRAGMENTS.set(element, fragment, 0);
-        }
+    fn leave_fragment(&self, slot: u32, place: u32, fragment: &Fragment) {
+        // It fails beyond the map alone, and then there is nothing to be found either.
+        let _ = maps::FRAGMENTS.set(element(slot, place), fragment, 0);
     }
 
     #[inline(always)]
@@ -148,12 +149,12 @@ impl Tables for KernelMaps {
     }
 
     #[inline(always)]
-    fn event_limit(&self) -> Option<EventLimit> {
+    fn event_limit(&self) -> Option<Bucket> {
         maps::EVENT_LIMIT.get(0).copied()
     }
 
     #[inline(always)]
-    fn set_event_limit(&self, limit: EventLimit) {
+    fn set_event_limit(&self, limit: Bucket) {
         if let Some(slot) = maps::EVENT_LIMIT.get_ptr_mut(0) {
             // SAFETY: as in `count`.
             unsafe { *slot = limit };
@@ -169,9 +170,35 @@ impl Tables for KernelMaps {
     }
 
     #[inline(always)]
+    fn answer_limit(&self, place: u32) -> Option<Bucket> {
+        maps::ANSWER_LIMIT.get(place).copied()
+    }
+
+    #[inline(always)]
+    fn set_answer_limit(&self, place: u32, limit: Bucket) {
+        if let Some(slot) = maps::ANSWER_LIMIT.get_ptr_mut(place) {
+            // SAFETY: the map's memory lives as long as the map, and every value of it is a valid
+            // `Bucket`. Another CPU may write at the same time: one of the two is lost.
+            unsafe { slot.write(limit) };
+        }
+    }
+
+    #[inline(always)]
     fn kept(&self) -> [u32; 2] {
         // The map has the element; were it not there, zero is nothing that passes.
         maps::SCRATCH.get(0).copied().unwrap_or([0; 2])
+    }
+
+    #[inline(always)]
+    fn judge_v4(&self, slot: u32, remote: u32, opening: u32) -> u64 {
+        apart::netpol_judge_v4(slot, remote, opening)
+    }
+
+    #[inline(always)]
+    fn judge_v6(&self, slot: u32, remote: [u32; 4], opening: u32) -> u64 {
+        let half = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let [a, b, c, d] = remote;
+        apart::netpol_judge_v6(slot, half(a, b), half(c, d), opening)
     }
 
     #[inline(always)]
@@ -197,6 +224,11 @@ impl Tables for KernelMaps {
         maps::EVENTS_PER_SECOND.load()
     }
 
+    #[inline(always)]
+    fn answers_per_second(&self) -> u32 {
+        maps::ANSWERS_PER_SECOND.load()
+    }
+
     #[cfg(feature = "log")]
     #[inline(always)]
     fn trace(&self, event: impl FnOnce() -> Event) {
@@ -213,9 +245,8 @@ fn copy<K, V: Copy>(map: &HashMap<K, V>, key: &K) -> Option<V> {
 
 /// Where the map of fragments has a place of an endpoint.
 #[inline(always)]
-fn element(ifindex: u32, place: u32) -> Option<u32> {
-    let slot = copy(&maps::ENDPOINT, &ifindex)?;
-    Some(slot.slot.wrapping_mul(PLACES_PER_SLOT).wrapping_add(place))
+const fn element(slot: u32, place: u32) -> u32 {
+    slot.wrapping_mul(PLACES_PER_SLOT).wrapping_add(place)
 }
 
 /// The two conntrack maps of a family.

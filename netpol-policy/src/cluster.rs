@@ -23,6 +23,7 @@ use crate::{
     labels::{Labels, NAMESPACE_NAME_LABEL},
     object::{Namespace, Node, ObjectKey, Pod},
     policy::{Namespaces, Policy},
+    refusal::Refusal,
     selector::{Operator, Selector},
 };
 use claimants::Claimants;
@@ -36,6 +37,8 @@ pub(crate) type PodIndex = u32;
 #[derive(Debug, Default)]
 pub(crate) struct Cluster {
     namespaces: BTreeMap<String, Labels>,
+    /// What the namespaces' annotations say, where they say something.
+    refusals: BTreeMap<String, Refusal>,
     nodes: BTreeMap<String, Node>,
     /// Addresses of nodes, with how many have them.
     node_addresses: BTreeMap<IpAddr, usize>,
@@ -318,6 +321,31 @@ impl Cluster {
     pub(crate) fn remove_namespace(&mut self, name: &str) -> bool {
         let before = self.namespaces.remove(name);
         before.is_some_and(|labels| labels != self.namespace_labels(name))
+    }
+
+    /// How packets are refused that the policies of a namespace forbid.
+    pub(crate) fn refusal(&self, namespace: &str) -> &Refusal {
+        self.refusals.get(namespace).unwrap_or(&Refusal::Unsaid)
+    }
+
+    /// Notes what a namespace's annotation says; tells whether that changed.
+    pub(crate) fn set_refusal(&mut self, namespace: &str, refusal: Refusal) -> bool {
+        let changed = *self.refusal(namespace) != refusal;
+        match refusal {
+            Refusal::Unsaid => drop(self.refusals.remove(namespace)),
+            said => drop(self.refusals.insert(namespace.to_owned(), said)),
+        }
+        changed
+    }
+
+    /// Namespaces whose annotation is not understood, and what it says.
+    pub(crate) fn unknown_refusals(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.refusals
+            .iter()
+            .filter_map(|(name, refusal)| match refusal {
+                Refusal::Unknown(value) => Some((name.as_str(), value.as_str())),
+                _ => None,
+            })
     }
 
     pub(crate) fn node(&self, name: &str) -> Option<&Node> {

@@ -68,6 +68,8 @@ pub(crate) struct Compiler {
     pub(crate) denies: Denies,
     /// kube-proxy masquerades whatever is sent to a ClusterIP.
     pub(crate) masquerade_all: bool,
+    /// Refused packets are answered where the namespace says nothing else.
+    pub(crate) reject: bool,
     /// Sets of own Services that endpoints have left since the last commit.
     left_over: Vec<OwnSet>,
 }

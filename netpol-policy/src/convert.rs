@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{
     labels::NAMESPACE_NAME_LABEL,
     object::{InvalidObject, Kind, Namespace, Node, Object, ObjectKey, ObjectRef},
+    refusal::{REFUSE_ANNOTATION, Refusal},
 };
 use problem::Problem;
 
@@ -128,9 +129,19 @@ fn namespace(key: ObjectKey, value: &Value) -> Result<Namespace, Problem> {
     // "The control plane sets an immutable label kubernetes.io/metadata.name on all namespaces;
     // the value of the label is the namespace name."
     let labels = labels(value)?.with(NAMESPACE_NAME_LABEL, &key.name);
+    let annotation = value
+        .get("metadata")
+        .and_then(|metadata| metadata.get("annotations"))
+        .and_then(|annotations| annotations.get(REFUSE_ANNOTATION));
+    let refusal = match annotation {
+        None | Some(Value::Null) => Refusal::Unsaid,
+        Some(Value::String(value)) => Refusal::of(value),
+        Some(other) => Refusal::Unknown(other.to_string()),
+    };
     Ok(Namespace {
         name: key.name,
         labels,
+        refusal,
     })
 }
 

@@ -21,6 +21,7 @@ mod numbers;
 mod object;
 mod operation;
 mod policy;
+mod refusal;
 mod selector;
 mod service;
 mod state;
@@ -38,6 +39,7 @@ pub use policy::{
     Block, Namespaces, Peer, Peers, Policy, PolicyProblem, PolicyVersion, PortMatch, PortSpec,
     Ports, Protocol, Rule,
 };
+pub use refusal::{REFUSE_ANNOTATION, Refusal};
 pub use selector::{Operator, Requirement, Selector};
 pub use service::{
     EndpointSlice, SERVICE_NAME_LABEL, Service, ServicePort, SliceEndpoint, SlicePort, TargetPort,

@@ -9,6 +9,7 @@ use crate::{
     convert,
     labels::Labels,
     policy::{Policy, Protocol},
+    refusal::Refusal,
     service::{EndpointSlice, Service},
 };
 
@@ -106,6 +107,8 @@ pub struct Namespace {
     pub name: String,
     /// Its labels, `kubernetes.io/metadata.name` among them.
     pub labels: Labels,
+    /// How packets are refused that its policies forbid.
+    pub refusal: Refusal,
 }
 
 /// A node.

@@ -21,6 +21,7 @@ use crate::{
     object::{Kind, Node, Object, ObjectKey, ObjectRef, Pod},
     operation::{Delta, Programmed},
     policy::Policy,
+    refusal::Refusal,
     tables::Tables,
 };
 
@@ -91,6 +92,14 @@ impl ClusterState {
         self
     }
 
+    /// Refused packets are answered, rather than dropped in silence, where the namespace of the
+    /// policy says nothing else.
+    #[must_use]
+    pub fn with_reject(mut self) -> Self {
+        self.compiler.reject = true;
+        self
+    }
+
     /// Takes over what the maps hold: at the start, or when an operation failed. The next delta
     /// leads from there.
     pub fn resync(&mut self, programmed: Programmed) {
@@ -111,6 +120,7 @@ impl ClusterState {
             Change::Set(Object::Pod(pod)) => self.set_pod(*pod),
             Change::Set(Object::Namespace(namespace)) => {
                 let name = namespace.name.clone();
+                self.set_refusal(&name, namespace.refusal.clone());
                 if self.cluster.set_namespace(namespace) {
                     self.touch_namespace(&name);
                 }
@@ -229,6 +239,7 @@ impl ClusterState {
                 }
             }
             Kind::Namespace => {
+                self.set_refusal(&key.name, Refusal::Unsaid);
                 if self.cluster.remove_namespace(&key.name) {
                     self.touch_namespace(&key.name);
                 }
@@ -281,6 +292,17 @@ impl ClusterState {
         self.compiler.terms.namespace_changed(namespace);
         let addresses = self.cluster.addresses_of_namespace(namespace);
         self.touched.addresses.extend(addresses);
+    }
+
+    fn set_refusal(&mut self, namespace: &str, refusal: Refusal) {
+        if self.cluster.set_refusal(namespace, refusal) {
+            let first = ObjectKey::new(namespace, "");
+            let endpoints = self.compiler.endpoints.range(first..);
+            let of_namespace = endpoints
+                .map(|(key, _)| key)
+                .take_while(|key| key.namespace == namespace);
+            self.touched.pods.extend(of_namespace.cloned());
+        }
     }
 
     /// The endpoints of a policy's namespace that it selects.

@@ -58,6 +58,8 @@ const NETWORK: &[Need] = &[
         "nftables",
         "masquerades in the tests of node traffic",
     ),
+    Need::program("ping", "iputils-ping", "is refused, in words of its own"),
+    Need::program("curl", "curl", "is refused, in words of its own"),
 ];
 
 const VM: &[Need] = &[

@@ -81,6 +81,8 @@ pub(crate) struct MapSizes(pub(crate) BTreeMap<&'static str, u32>);
 pub(crate) struct Limits {
     /// Events a second and CPU.
     pub(crate) events_per_second: u32,
+    /// Answers to refused packets a second and endpoint.
+    pub(crate) answers_per_second: u32,
     /// New connections that one endpoint may hold in each family.
     pub(crate) new_per_endpoint: u32,
 }
@@ -132,6 +134,7 @@ pub(crate) fn load(dirs: &PinDirs, sizes: &MapSizes, limits: Limits) -> Result<L
         .override_global(maps::CAPACITIES, &capacities, true)
         .override_global(maps::NEW_PER_ENDPOINT, &limits.new_per_endpoint, true)
         .override_global(maps::EVENTS_PER_SECOND, &limits.events_per_second, true)
+        .override_global(maps::ANSWERS_PER_SECOND, &limits.answers_per_second, true)
         .override_global(debug_log::LEVEL, &log_level, false)
         .load(object::OBJECT)?;
     Ok(Loaded {

@@ -36,6 +36,7 @@ impl Bench {
         let sizes = MapSizes(BTreeMap::from([(maps::CONNTRACK_V4, connections)]));
         let limits = Limits {
             events_per_second: 0,
+            answers_per_second: 0,
             new_per_endpoint: u32::MAX,
         };
         let loaded = load(&dirs, &sizes, limits).expect("load the programs");

@@ -46,10 +46,10 @@ pub(crate) fn flow(event: &Event, state: &ClusterState, maps: &Programmed) -> Fl
         destination_port,
         source_port,
         length: event.length,
-        verdict: if event.verdict == event::ALLOWED {
-            Verdict::Allow
-        } else {
-            Verdict::Deny
+        verdict: match event.verdict {
+            event::ALLOWED => Verdict::Allow,
+            event::REJECTED => Verdict::Reject,
+            _ => Verdict::Deny,
         },
         rule: rule_ref(event.counter, state),
     }
@@ -100,11 +100,12 @@ pub(crate) fn rule_of(view: RuleView) -> RuleRef {
 }
 
 /// The counters of what passes without a rule.
-pub(crate) const EXEMPTIONS: [u32; 4] = [
+pub(crate) const EXEMPTIONS: [u32; 5] = [
     counter::NOT_ISOLATED,
     counter::FROM_NODE,
     counter::SELF,
     counter::NEIGHBOUR,
+    counter::ANSWER,
 ];
 
 fn exemption(number: u32) -> Option<&'static str> {
@@ -113,6 +114,7 @@ fn exemption(number: u32) -> Option<&'static str> {
         counter::FROM_NODE => Some("from the pod's own node"),
         counter::SELF => Some("the pod itself"),
         counter::NEIGHBOUR => Some("ARP and neighbour discovery"),
+        counter::ANSWER => Some("netpol's own answer to a refused packet"),
         _ => None,
     }
 }

@@ -13,7 +13,7 @@ use netpol_common::{
     held::Place,
     maps,
 };
-use netpol_policy::{EndpointDirectionView, EndpointView, RuleAttribution};
+use netpol_policy::{EndpointDirectionView, EndpointView, REFUSE_ANNOTATION, RuleAttribution};
 
 use super::{
     Announcer, Engine,
@@ -212,6 +212,13 @@ impl Engine {
                 effect,
             ));
         }
+        for (namespace, value) in self.state.unknown_refusals() {
+            let text = format!(
+                "Namespace {namespace}: the annotation {REFUSE_ANNOTATION} is {value:?}: write \
+                 \"drop\" or \"reject\""
+            );
+            notes.push(note(text, "what its policies refuse is dropped"));
+        }
         let lost = self.announcer.as_ref().map_or(0, Announcer::lost);
         if lost > 0 {
             let text =
@@ -305,6 +312,8 @@ impl Engine {
         Losses {
             events: self.count(counter::EVENTS_LOST).packets + self.flows.missed(),
             events_limited: self.count(counter::EVENTS_LIMITED).packets,
+            answers_limited: self.count(counter::ANSWERS_LIMITED).packets,
+            answers_failed: self.count(counter::ANSWERS_FAILED).packets,
             connections_not_promoted: self.count(counter::CONNTRACK_NOT_PROMOTED).packets,
             counts: self.count(counter::COUNTS_LOST).packets,
         }
@@ -385,5 +394,6 @@ fn isolation(view: &EndpointDirectionView) -> Isolation {
     Isolation {
         isolated: view.isolated,
         policies: view.policies.iter().map(object_name).collect(),
+        rejects: view.rejects,
     }
 }

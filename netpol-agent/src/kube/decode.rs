@@ -1,7 +1,7 @@
 //! What the API server sends -> objects. One that cannot be read is an item as well, and never
 //! spoils its neighbours.
 
-use netpol_policy::{InvalidObject, Object, ObjectKey, ObjectRef};
+use netpol_policy::{InvalidObject, Kind, Object, ObjectKey, ObjectRef, REFUSE_ANNOTATION};
 use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::{Value, value::RawValue};
 
@@ -112,7 +112,10 @@ fn text(object: &Value, field: &str) -> Option<String> {
 fn item(raw: &RawValue, resource: &Resource) -> Item {
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
     let trim = if resource.only.is_empty() {
-        Trim::new(METADATA.iter().chain(resource.skip).copied())
+        // A namespace's annotations say how to refuse.
+        let keeps = |path: &&&[&str]| resource.kind == Kind::Namespace && path[1] == "annotations";
+        let metadata = METADATA.iter().filter(|path| !keeps(path));
+        Trim::new(metadata.chain(resource.skip).copied())
     } else {
         Trim::to(resource.only.iter().copied())
     };
@@ -120,6 +123,9 @@ fn item(raw: &RawValue, resource: &Resource) -> Item {
         Ok(value) => value,
         Err(error) => return unreadable(None, resource, "", error.to_string()),
     };
+    if resource.kind == Kind::Namespace {
+        keep_refusal(&mut value);
+    }
     if let Value::Object(fields) = &mut value {
         // Items of a list come without.
         fields.insert("apiVersion".to_owned(), resource.group_version.into());
@@ -140,6 +146,14 @@ fn item(raw: &RawValue, resource: &Resource) -> Item {
         key,
         version,
         object,
+    }
+}
+
+/// Leaves a namespace no annotation but the one that is looked at.
+fn keep_refusal(namespace: &mut Value) {
+    let annotations = namespace.pointer_mut("/metadata/annotations");
+    if let Some(Value::Object(annotations)) = annotations {
+        annotations.retain(|key, _| key == REFUSE_ANNOTATION);
     }
 }
 

@@ -22,6 +22,8 @@ use crate::build::{Builder, packet};
 const ETHERNET_LENGTH: usize = 14;
 /// What a quote has of the packet behind its IP header at least (RFC 792).
 const LEAST: usize = 8;
+/// Bytes of a TCP header: with the rest of the error they are whole units of a fragment.
+const WHOLE_SYN: usize = 20;
 /// Generic routing encapsulation: a protocol without ports.
 const GRE: u8 = 47;
 
@@ -188,6 +190,20 @@ fn unknown(net: &Net) -> Vec<Case> {
                     &quote(&packet(net.pod, net.friend).udp(1, 2), LEAST),
                 ))),
                 unknown(pod(net, net.friend, &packet(net.friend, net.pod).udp(1, 2))),
+            ],
+        ),
+        Case::new(
+            "an ICMP error in fragments is closed",
+            isolated(net),
+            [
+                opened(),
+                to_pod(unreachable(
+                    packet(net.guest, net.pod).fragment(0, true),
+                    net,
+                    &quote(&syn(), WHOLE_SYN),
+                ))
+                .refused(DropReason::Fragment),
+                router(net, &syn()).passes(WEB),
             ],
         ),
         Case::new(

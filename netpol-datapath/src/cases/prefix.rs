@@ -63,10 +63,7 @@ pub(super) fn check<S: Subject>(
 
 /// What must become of a prefix that does not hold the whole IP packet.
 fn expected(endpoint: Option<&Endpoint>, packet: &PacketStep) -> Decision {
-    let Some(endpoint) = endpoint else {
-        return Decision::Drop;
-    };
-    let closed = endpoint.direction(packet.direction).isolated();
+    let closed = endpoint.is_none_or(|entry| entry.direction(packet.direction).isolated());
     if closed && ethertype(&packet.frame) != ARP {
         Decision::Drop
     } else {
@@ -77,7 +74,7 @@ fn expected(endpoint: Option<&Endpoint>, packet: &PacketStep) -> Decision {
 /// What prefixes may be counted under.
 fn allowed_counters(endpoint: Option<&Endpoint>, packet: &PacketStep) -> BTreeSet<u32> {
     let Some(endpoint) = endpoint else {
-        return BTreeSet::from([DropReason::UnknownEndpoint.counter()]);
+        return BTreeSet::from([DropReason::UnknownEndpoint.counter(), NEIGHBOUR]);
     };
     let closed = endpoint.direction(packet.direction).isolated();
     let reasons = [

@@ -8,13 +8,13 @@ use std::vec::Vec;
 use netpol_common::Direction;
 use netpol_common::conntrack::Key4;
 use netpol_common::counter::{
-    CONNTRACK_NOT_PROMOTED, COUNTS_LOST, Counter, DropReason, EVENTS_LIMITED, EVENTS_LOST,
-    FROM_NODE, NEIGHBOUR, NOT_ISOLATED, SELF,
+    ANSWER, ANSWERS_FAILED, ANSWERS_LIMITED, CONNTRACK_NOT_PROMOTED, COUNTS_LOST, Counter,
+    DropReason, EVENTS_LIMITED, EVENTS_LOST, FROM_NODE, NEIGHBOUR, NOT_ISOLATED, SELF,
 };
 use netpol_common::endpoint::Endpoint;
-use netpol_common::event::{ALLOWED, DENIED, Event};
+use netpol_common::event::{ALLOWED, DENIED, Event, REJECTED};
 
-use super::{Case, PacketStep, Setup, Step, prefix};
+use super::{Case, PacketStep, Setup, Step, answer, prefix};
 use crate::{Decision, Table};
 
 /// What a case is run on: the code on the host, or the programs in the kernel.
@@ -28,8 +28,24 @@ pub trait Subject {
     /// Lets time pass.
     fn wait(&mut self, seconds: u32);
     /// Judges a packet; `None` when the subject cannot be given one as short as this.
-    fn judge(&mut self, direction: Direction, frame: &[u8], local_socket: bool)
-    -> Option<Decision>;
+    fn judge(
+        &mut self,
+        direction: Direction,
+        frame: &[u8],
+        local_socket: bool,
+    ) -> Option<Decision> {
+        self.judge_marked(direction, frame, local_socket, 0)
+    }
+    /// Judges a packet that has a mark.
+    fn judge_marked(
+        &mut self,
+        direction: Direction,
+        frame: &[u8],
+        local_socket: bool,
+        mark: u32,
+    ) -> Option<Decision>;
+    /// The answer to the last packet, if that was rejected.
+    fn answer(&mut self) -> Option<Vec<u8>>;
     /// What was counted under a number since `set_up`, or earlier.
     fn counter(&mut self, number: u32) -> Counter;
     /// The events since the last call.
@@ -81,6 +97,8 @@ impl Tracked {
 pub struct Observation {
     /// Of a packet.
     pub decision: Option<Decision>,
+    /// The answer to the packet.
+    pub answer: Option<Vec<u8>>,
     /// The event of the packet.
     pub events: Vec<Event>,
     /// The connections after the step.
@@ -138,11 +156,15 @@ pub fn run<S: Subject>(case: &Case, subject: &mut S) -> Result<Vec<Observation>,
         };
         let outcome = outcome.and_then(|seen| check_held(subject).map(|()| seen));
         match outcome {
-            Ok(seen) => observations.push(Observation {
-                decision: seen.as_ref().map(|(decision, _)| *decision),
-                events: seen.map(|(_, events)| events).unwrap_or_default(),
-                connections: subject.connections(),
-            }),
+            Ok(seen) => {
+                let rejected = matches!(&seen, Some((Decision::Reject, _)));
+                observations.push(Observation {
+                    decision: seen.as_ref().map(|(decision, _)| *decision),
+                    answer: rejected.then(|| subject.answer()).flatten(),
+                    events: seen.map(|(_, events)| events).unwrap_or_default(),
+                    connections: subject.connections(),
+                });
+            }
             Err(words) => {
                 return Err(Failure {
                     case: case.name.clone(),
@@ -162,6 +184,9 @@ fn numbers(case: &Case) -> BTreeSet<u32> {
         FROM_NODE,
         SELF,
         NEIGHBOUR,
+        ANSWER,
+        ANSWERS_LIMITED,
+        ANSWERS_FAILED,
         EVENTS_LOST,
         EVENTS_LIMITED,
         CONNTRACK_NOT_PROMOTED,
@@ -213,7 +238,12 @@ fn check_packet<S: Subject>(
     let before = counters(subject, numbers);
     let places = (cuts(subject, numbers), subject.holding().refused);
     let decision = subject
-        .judge(packet.direction, &packet.frame, packet.local_socket)
+        .judge_marked(
+            packet.direction,
+            &packet.frame,
+            packet.local_socket,
+            packet.mark,
+        )
         .ok_or("the subject does not take the packet")?;
     let seen = moved(&before, &counters(subject, numbers));
     let events = subject.events();
@@ -238,6 +268,10 @@ fn check_packet<S: Subject>(
         return Err("a connection without room is not counted as the case says".into());
     }
     check_event(packet, &events)?;
+    if decision == Decision::Reject {
+        let answer = subject.answer().ok_or("there is no answer")?;
+        answer::check(&packet.frame, &answer)?;
+    }
     Ok((decision, events))
 }
 
@@ -284,8 +318,9 @@ fn check_event(packet: &PacketStep, events: &[Event]) -> Result<(), String> {
         return Err(std::format!("expected {wanted} events, saw {events:?}"));
     }
     let verdict = match packet.expected.decision {
-        Decision::Next => ALLOWED,
+        Decision::Next | Decision::Answer => ALLOWED,
         Decision::Drop => DENIED,
+        Decision::Reject => REJECTED,
     };
     for event in events {
         let says = (event.verdict, Some(event.counter), event.direction);

@@ -10,20 +10,29 @@ use super::Case;
 use super::setup::{Setup, Words, words};
 use super::step::{Step, from_pod, to_pod};
 use super::world::{DENY_IN, FRIEND_OUT, Net, V6, isolated};
-use crate::build::packet;
 use crate::build::tcp::SYN;
+use crate::build::{arp, packet};
 
 pub(super) fn cases(net: &Net) -> Vec<Case> {
     let spoofed = || from_pod(packet(net.friend, net.stranger).udp(40_000, 53));
+    // Of ICMPv6; to IPv4 it means nothing.
+    let solicitation = || packet(net.pod, net.friend).hops(255).icmp(135, 0, 0);
     let unspecified = match net.pod {
         IpAddr::V4(_) => IpAddr::from([0; 4]),
         IpAddr::V6(_) => IpAddr::from([0_u8; 16]),
     };
     vec![
         Case::new(
-            "an interface without an entry is closed",
+            "an interface without an entry is closed, but for finding the neighbour",
             Setup::default(),
             [
+                to_pod(arp()).passes(NEIGHBOUR),
+                from_pod(arp()).passes(NEIGHBOUR),
+                if net.pod.is_ipv6() {
+                    from_pod(solicitation()).passes(NEIGHBOUR)
+                } else {
+                    from_pod(solicitation()).refused(DropReason::UnknownEndpoint)
+                },
                 spoofed().refused(DropReason::UnknownEndpoint),
                 to_pod(packet(net.stranger, net.pod).udp(1, 2))
                     .refused(DropReason::UnknownEndpoint),

@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use netpol_common::Direction;
-use netpol_common::counter::DropReason;
+use netpol_common::counter::{ANSWER, DropReason};
 use netpol_common::endpoint::Endpoint;
 
 use crate::Decision;
@@ -39,6 +39,8 @@ pub struct PacketStep {
     pub local_socket: bool,
     /// The packet carries an address of the node, and no socket of the node sent it.
     pub forwarded_from_node: bool,
+    /// The packet's mark.
+    pub mark: u32,
     /// What must become of it.
     pub expected: Expected,
 }
@@ -67,6 +69,7 @@ pub(super) fn from_pod(frame: Vec<u8>) -> PacketStep {
         frame,
         local_socket: false,
         forwarded_from_node: false,
+        mark: 0,
         expected: Expected {
             decision: Decision::Drop,
             counter: None,
@@ -145,6 +148,31 @@ impl PacketStep {
     pub(super) fn finds_no_room(mut self, reason: DropReason) -> Step {
         self.expected.refused = true;
         self.drops(reason.counter())
+    }
+
+    /// It carries a mark.
+    pub(super) const fn marked(mut self, mark: u32) -> Self {
+        self.mark = mark;
+        self
+    }
+
+    /// It is refused under a counter, and its sender is told.
+    pub(super) fn rejects(mut self, counter: u32) -> Step {
+        self.expected.decision = Decision::Reject;
+        self.drops(counter)
+    }
+
+    /// It is refused under a counter, its connection is cut, and its sender is told.
+    pub(super) fn cuts_and_rejects(mut self, counter: u32) -> Step {
+        self.expected.decision = Decision::Reject;
+        self.cuts(counter)
+    }
+
+    /// It passes as our own answer.
+    pub(super) fn answers(mut self) -> Step {
+        self.expected.decision = Decision::Answer;
+        self.expected.counter = Some(ANSWER);
+        Step::Packet(self)
     }
 
     /// It is dropped for a reason that is no rule.

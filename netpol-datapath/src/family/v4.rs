@@ -7,6 +7,7 @@ use netpol_common::identity::{Address4, Address6, Prefix4};
 use netpol_common::protocol;
 
 use super::{Chain, ETHERNET_LENGTH, Family, Header, LARGEST_LENGTH, TRANSPORT, carried};
+use crate::judge::{self, Judgement, Opening};
 use crate::{Packet, Tables};
 
 mod options;
@@ -26,7 +27,6 @@ mod word {
     /// Time to live, protocol, checksum.
     pub(super) const PROTOCOL: usize = 2;
     pub(super) const SOURCE: usize = 3;
-    pub(super) const DESTINATION: usize = 4;
 }
 
 /// Version 4, and a header of five words: no options.
@@ -46,11 +46,14 @@ pub(crate) enum V4 {}
 impl Family for V4 {
     const VERSION: u32 = 4;
     const ICMP: u8 = protocol::ICMP;
+    const LENGTH: usize = HEADER_LENGTH;
+    const SOURCE: usize = word::SOURCE * 4;
+    const DESTINATION: usize = Self::SOURCE + size_of::<u32>();
     type Address = u32;
     type Key = Key4;
 
     #[inline(always)]
-    fn read<P: Packet>(packet: &P, at: usize) -> Result<Header<u32>, DropReason> {
+    fn read<P: Packet>(packet: &P, at: usize) -> Result<Header, DropReason> {
         let wire: Wire = packet.load(at).ok_or(DropReason::Truncated)?;
         let lengths = u32::from_be(wire[word::LENGTHS]);
         let length = total_length(lengths & 0xffff, carried(packet, at));
@@ -60,13 +63,11 @@ impl Family for V4 {
         let protocol = u32::from_be(wire[word::PROTOCOL]);
         let part = u32::from_be(wire[word::FRAGMENT]);
         let mut header = Header {
-            source: wire[word::SOURCE],
-            destination: wire[word::DESTINATION],
             protocol: (protocol >> 16) as u8,
             hops: (protocol >> 24) as u8,
             plain: true,
             part,
-            payload: at + HEADER_LENGTH,
+            offset: (at + HEADER_LENGTH) as u32,
             end: at as u32 + length,
         };
         if lengths >> 24 != PLAIN || part & FRAGMENT != 0 {
@@ -77,24 +78,43 @@ impl Family for V4 {
             {
                 return Err(DropReason::MalformedHeader);
             }
-            header.payload = at + header_length as usize;
+            header.set_payload(at + header_length as usize);
             header.plain = false;
         }
         Ok(header)
     }
 
     #[inline(always)]
-    fn follow<P: Packet, T: Tables>(
-        packet: &P,
-        tables: &T,
-        at: usize,
-        header: &Header<u32>,
-    ) -> Chain {
-        follow(packet, tables, at, header.payload, header.end)
+    fn plain<P: Packet>(packet: &P) -> Option<(u8, u32)> {
+        let wire: Wire = packet.load(ETHERNET_LENGTH)?;
+        let lengths = u32::from_be(wire[word::LENGTHS]);
+        let length = lengths & 0xffff;
+        if lengths >> 24 != PLAIN
+            || wire[word::FRAGMENT] & FRAGMENT.to_be() != 0
+            || length < HEADER_LENGTH as u32
+            || ETHERNET_LENGTH as u32 + length > packet.len()
+        {
+            return None;
+        }
+        let protocol = (u32::from_be(wire[word::PROTOCOL]) >> 16) as u8;
+        Some((protocol, length - HEADER_LENGTH as u32))
     }
 
     #[inline(always)]
-    fn peek<P: Packet>(_packet: &P, header: &mut Header<u32>) -> bool {
+    fn address<P: Packet>(packet: &P, at: usize) -> Result<u32, DropReason> {
+        match packet.load(at) {
+            Some([address]) => Ok(address),
+            None => Err(DropReason::Truncated),
+        }
+    }
+
+    #[inline(always)]
+    fn follow<P: Packet, T: Tables>(packet: &P, tables: &T, at: usize, header: &Header) -> Chain {
+        follow(packet, tables, at, header.payload(), header.end)
+    }
+
+    #[inline(always)]
+    fn peek<P: Packet>(_packet: &P, header: &mut Header) -> bool {
         header.part & OFFSET == 0
     }
 
@@ -105,7 +125,7 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn part(header: &Header<u32>, _chain: Chain) -> u32 {
+    fn part(header: &Header, _chain: Chain) -> u32 {
         header.part
     }
 
@@ -121,7 +141,7 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn place(endpoint: &Endpoint, local: u32, _remote: u32) -> Option<u32> {
+    fn own_place(endpoint: &Endpoint, local: u32) -> Option<u32> {
         // Zero is an unused place, and no address of a pod.
         if local == 0 {
             None
@@ -132,6 +152,19 @@ impl Family for V4 {
         } else {
             None
         }
+    }
+
+    #[inline(always)]
+    fn place(endpoint: &Endpoint, local: u32, _remote: u32) -> Option<u32> {
+        Self::own_place(endpoint, local)
+    }
+
+    #[inline(always)]
+    fn is_one_host(address: u32) -> bool {
+        // RFC 6890: 0.0.0.0/8 "this host", 127.0.0.0/8 loopback; from 224.0.0.0 on groups,
+        // reserved addresses and the broadcast.
+        let first = u32::from_be(address) >> 24;
+        first != 0 && first != 127 && first < 224
     }
 
     #[inline(always)]
@@ -152,6 +185,11 @@ impl Family for V4 {
             ports,
             selector,
         }
+    }
+
+    #[inline(always)]
+    fn judge<T: Tables>(tables: &T, slot: u32, remote: u32, opening: Opening) -> Judgement {
+        judge::ask_v4(tables, slot, remote, opening)
     }
 
     #[inline(always)]

@@ -6,7 +6,8 @@ use netpol_common::endpoint::Endpoint;
 use netpol_common::identity::{Address6, Prefix6};
 use netpol_common::protocol;
 
-use super::{Chain, Family, Header, LARGEST_LENGTH, LINK_LOCAL_PLACE, carried};
+use super::{Chain, ETHERNET_LENGTH, Family, Header, LARGEST_LENGTH, LINK_LOCAL_PLACE, carried};
+use crate::judge::{self, Judgement, Opening};
 use crate::{Packet, Tables};
 
 mod extension;
@@ -25,8 +26,6 @@ mod word {
     pub(super) const LENGTH: usize = 1;
     /// The first of four.
     pub(super) const SOURCE: usize = 2;
-    /// The first of four.
-    pub(super) const DESTINATION: usize = 6;
 }
 
 pub(crate) enum V6 {}
@@ -34,11 +33,14 @@ pub(crate) enum V6 {}
 impl Family for V6 {
     const VERSION: u32 = 6;
     const ICMP: u8 = protocol::ICMPV6;
+    const LENGTH: usize = HEADER_LENGTH;
+    const SOURCE: usize = word::SOURCE * 4;
+    const DESTINATION: usize = Self::SOURCE + size_of::<[u32; 4]>();
     type Address = [u32; 4];
     type Key = Key6;
 
     #[inline(always)]
-    fn read<P: Packet>(packet: &P, at: usize) -> Result<Header<[u32; 4]>, DropReason> {
+    fn read<P: Packet>(packet: &P, at: usize) -> Result<Header, DropReason> {
         let wire: Wire = packet.load(at).ok_or(DropReason::Truncated)?;
         let version = u32::from_be(wire[word::VERSION]);
         if version >> 28 != 6 {
@@ -47,8 +49,6 @@ impl Family for V6 {
         let length = u32::from_be(wire[word::LENGTH]);
         let protocol = (length >> 8) as u8;
         Ok(Header {
-            source: address(&wire, word::SOURCE),
-            destination: address(&wire, word::DESTINATION),
             protocol,
             hops: length as u8,
             plain: matches!(
@@ -56,24 +56,37 @@ impl Family for V6 {
                 protocol::TCP | protocol::UDP | protocol::ICMPV6 | protocol::SCTP
             ),
             part: version,
-            payload: at + HEADER_LENGTH,
+            offset: (at + HEADER_LENGTH) as u32,
             end: at as u32 + total_length(length >> 16, carried(packet, at)),
         })
     }
 
     #[inline(always)]
-    fn follow<P: Packet, T: Tables>(
-        packet: &P,
-        tables: &T,
-        _at: usize,
-        header: &Header<[u32; 4]>,
-    ) -> Chain {
-        let (first, end) = (header.protocol, header.end);
-        extension::follow(packet, tables, header.payload, first, end)
+    fn plain<P: Packet>(packet: &P) -> Option<(u8, u32)> {
+        let wire: Wire = packet.load(ETHERNET_LENGTH)?;
+        let word = u32::from_be(wire[word::LENGTH]);
+        let length = word >> 16;
+        let end = (ETHERNET_LENGTH + HEADER_LENGTH) as u32 + length;
+        // As nobody asks for headers that are to be followed, all protocols are plain here.
+        if u32::from_be(wire[word::VERSION]) >> 28 != 6 || length == 0 || end > packet.len() {
+            return None;
+        }
+        Some(((word >> 8) as u8, length))
     }
 
     #[inline(always)]
-    fn peek<P: Packet>(packet: &P, header: &mut Header<[u32; 4]>) -> bool {
+    fn address<P: Packet>(packet: &P, at: usize) -> Result<[u32; 4], DropReason> {
+        packet.load(at).ok_or(DropReason::Truncated)
+    }
+
+    #[inline(always)]
+    fn follow<P: Packet, T: Tables>(packet: &P, tables: &T, _at: usize, header: &Header) -> Chain {
+        let (first, end) = (header.protocol, header.end);
+        extension::follow(packet, tables, header.payload(), first, end)
+    }
+
+    #[inline(always)]
+    fn peek<P: Packet>(packet: &P, header: &mut Header) -> bool {
         extension::peek(packet, header)
     }
 
@@ -84,7 +97,7 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn part(_header: &Header<[u32; 4]>, chain: Chain) -> u32 {
+    fn part(_header: &Header, chain: Chain) -> u32 {
         chain.word()
     }
 
@@ -99,20 +112,34 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn place(endpoint: &Endpoint, local: [u32; 4], remote: [u32; 4]) -> Option<u32> {
-        if Self::owns(endpoint, local) {
-            Some(u32::from(local != endpoint.v6[0]))
-        } else if stays_on_link(local, remote) {
-            Some(LINK_LOCAL_PLACE)
+    fn own_place(endpoint: &Endpoint, local: [u32; 4]) -> Option<u32> {
+        // `::` is an unused place, and no address of a pod.
+        if unspecified(local) {
+            None
+        } else if same(local, endpoint.v6[0]) {
+            Some(0)
+        } else if same(local, endpoint.v6[1]) {
+            Some(1)
         } else {
             None
         }
     }
 
     #[inline(always)]
+    fn place(endpoint: &Endpoint, local: [u32; 4], remote: [u32; 4]) -> Option<u32> {
+        let own = Self::own_place(endpoint, local);
+        own.or_else(|| stays_on_link(local, remote).then_some(LINK_LOCAL_PLACE))
+    }
+
+    #[inline(always)]
+    fn is_one_host(address: [u32; 4]) -> bool {
+        // `ff00::/8` (RFC 4291, 2.7).
+        !unspecified(address) && u32::from_be(address[0]) >> 24 != 0xff
+    }
+
+    #[inline(always)]
     fn owns(endpoint: &Endpoint, address: [u32; 4]) -> bool {
-        // `::` is an unused place, and no address of a pod.
-        !unspecified(address) && (address == endpoint.v6[0] || address == endpoint.v6[1])
+        Self::own_place(endpoint, address).is_some()
     }
 
     #[inline(always)]
@@ -128,6 +155,11 @@ impl Family for V6 {
             ports,
             selector,
         }
+    }
+
+    #[inline(always)]
+    fn judge<T: Tables>(tables: &T, slot: u32, remote: [u32; 4], opening: Opening) -> Judgement {
+        judge::ask_v6(tables, slot, remote, opening)
     }
 
     #[inline(always)]
@@ -159,16 +191,6 @@ impl Family for V6 {
     }
 }
 
-#[inline(always)]
-const fn address(wire: &Wire, first: usize) -> [u32; 4] {
-    [
-        wire[first],
-        wire[first + 1],
-        wire[first + 2],
-        wire[first + 3],
-    ]
-}
-
 /// The packet's length as its header declares it, the header included. A segmentation-offload
 /// packet of more than 64 KiB declares zero, and is as long as what the frame carries.
 #[inline(always)]
@@ -178,6 +200,14 @@ fn total_length(declared: u32, carried: u32) -> u32 {
     } else {
         HEADER_LENGTH as u32 + declared
     }
+}
+
+/// Whether two addresses are one. By words, as they come from the packet: the compiler would put
+/// them together in pairs first, for three times as many instructions.
+#[inline(always)]
+const fn same(one: [u32; 4], other: [u32; 4]) -> bool {
+    let differ = (one[0] ^ other[0]) | (one[1] ^ other[1]);
+    differ | (one[2] ^ other[2]) | (one[3] ^ other[3]) == 0
 }
 
 /// Whether no router forwards a packet between the two addresses.

@@ -1,6 +1,6 @@
 //! A packet in a slice.
 
-use crate::Packet;
+use crate::{Packet, Stages};
 
 /// A frame in memory.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,8 @@ pub struct SlicePacket<'a> {
     pub local_socket: bool,
     /// Whether it has a VLAN tag outside of these bytes.
     pub tag: bool,
+    /// Its mark.
+    pub mark: u32,
 }
 
 impl<'a> SlicePacket<'a> {
@@ -21,6 +23,7 @@ impl<'a> SlicePacket<'a> {
             bytes,
             local_socket: false,
             tag: false,
+            mark: 0,
         }
     }
 
@@ -31,9 +34,12 @@ impl<'a> SlicePacket<'a> {
             bytes,
             local_socket: true,
             tag: false,
+            mark: 0,
         }
     }
 }
+
+impl Stages for SlicePacket<'_> {}
 
 impl Packet for SlicePacket<'_> {
     fn load<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
@@ -58,5 +64,9 @@ impl Packet for SlicePacket<'_> {
 
     fn has_tag(&self) -> bool {
         self.tag
+    }
+
+    fn mark(&self) -> u32 {
+        self.mark
     }
 }

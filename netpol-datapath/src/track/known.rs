@@ -40,7 +40,6 @@ pub(super) fn entry<F: Family, P, T, L>(
 pub(super) fn verdict<F, P, T>(
     context: &Context<'_, P, T>,
     flow: &Flow<F>,
-    key: &F::Key,
     now: u32,
     found: &Found<T::Place>,
 ) -> Verdict
@@ -62,11 +61,11 @@ where
         if !judgement.is_allowed() {
             connection.state |= state::CUT;
             connection.last_seen = now;
-            return cut(context, key, found.table, &was, &connection);
+            return cut(context, &flow.key, found.table, &was, &connection);
         }
     } else if was.state & state::CUT != 0 {
-        touch(context.tables, key, found, now);
-        return Verdict::deny(was.rule);
+        touch(context.tables, &flow.key, found, now);
+        return Verdict::deny(was.rule).answered(context.endpoint.direction(was.initiator()));
     }
     // Sent again before an answer came: the first packet's note may be used up or too old.
     let returns = was.state & (state::REPLIED | state::OWN_SERVICE) == state::OWN_SERVICE
@@ -80,10 +79,10 @@ where
         connection.state |= state::STREAM;
     }
     if connection == was {
-        touch(context.tables, key, found, now);
+        touch(context.tables, &flow.key, found, now);
     } else {
         connection.last_seen = now;
-        write(context.tables, key, found.table, &was, &connection);
+        write(context.tables, &flow.key, found.table, &was, &connection);
     }
     Verdict::pass(connection.rule).noting(returns)
 }
@@ -96,7 +95,7 @@ fn judge_again<F: Family, P, T: Tables>(
     flow: &Flow<F>,
     was: &Connection,
 ) -> Judgement {
-    let remote = flow.remote;
+    let remote = flow.remote();
     if outlives_policy::<F, T>(context.tables, was, &remote) {
         return Judgement::allowed(was.rule);
     }
@@ -135,7 +134,8 @@ fn cut<K, P, T: Tables + Connections<K>>(
     if was.state & state::CUT == 0 && !context.tables.count_cut(connection.rule) {
         note(context.tables, COUNTS_LOST);
     }
-    Verdict::deny(connection.rule)
+    let rules = context.endpoint.direction(connection.initiator());
+    Verdict::deny(connection.rule).answered(rules)
 }
 
 /// Notes the time of a packet, if it is another than the last one's.

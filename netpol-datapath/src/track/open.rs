@@ -12,6 +12,7 @@ use crate::flow::Flow;
 use crate::judge::Judgement;
 use crate::midstream;
 use crate::note;
+use crate::reject;
 use crate::transport::Kind;
 use crate::verdict::Verdict;
 use crate::{Connections, Packet, Table, Tables};
@@ -21,7 +22,6 @@ use crate::{Connections, Packet, Table, Tables};
 pub(super) fn verdict<F, P, T>(
     context: &Context<'_, P, T>,
     flow: &Flow<F>,
-    key: &F::Key,
     now: u32,
     entry: Entry,
 ) -> Result<Verdict, DropReason>
@@ -39,13 +39,19 @@ where
         judgement
     } else {
         if !note::expected(context, flow, now) {
-            return Ok(Verdict::deny(judgement.rule()));
+            let denied = Verdict::deny(judgement.rule());
+            return Ok(match entry {
+                Entry::None => denied.answered(context.endpoint.direction(context.direction)),
+                // A RST would end the connection of these ports, which may be allowed.
+                _ => denied,
+            });
         }
         Judgement::allowed(SELF)
     };
     let returns = judgement.is_own_service() && note::may_return(context);
     if entry == Entry::Leave || !opens_entry(context, flow) {
-        return Ok(Verdict::pass(judgement.rule()).noting(returns));
+        let passed = Verdict::pass(judgement.rule()).noting(returns);
+        return Ok(reject::passing(context, passed));
     }
     let connection = Connection {
         state: match context.direction {
@@ -57,14 +63,14 @@ where
         rule: judgement.rule(),
         last_seen: now,
     };
-    let replaced =
-        entry == Entry::Over(Table::New) && context.tables.replace(Table::New, key, &connection);
+    let replaced = entry == Entry::Over(Table::New)
+        && context.tables.replace(Table::New, &flow.key, &connection);
     if !replaced {
-        room::open(context.tables, key, &connection).found()?;
+        room::open(context.tables, &flow.key, &connection).found()?;
     }
     // One key is in one table: the connection that closed would be found first.
     if entry == Entry::Over(Table::Replied) {
-        context.tables.remove(Table::Replied, key);
+        context.tables.remove(Table::Replied, &flow.key);
     }
     Ok(Verdict::open(judgement.rule()).noting(returns))
 }
@@ -88,5 +94,5 @@ fn opens_entry<F: Family, P, T: Tables>(context: &Context<'_, P, T>, flow: &Flow
 fn from_node<F: Family, P: Packet, T: Tables>(context: &Context<'_, P, T>, flow: &Flow<F>) -> bool {
     context.direction == Direction::Ingress
         && context.packet.has_local_socket()
-        && context.tables.node(&F::node_key(flow.remote)) == Some(OWN_NODE)
+        && context.tables.node(&F::node_key(flow.remote())) == Some(OWN_NODE)
 }

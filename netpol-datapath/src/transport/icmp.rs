@@ -1,10 +1,13 @@
 //! ICMP and ICMPv6: echoes, errors, and what speaks to the link alone.
 
+use netpol_common::Direction;
 use netpol_common::counter::DropReason;
 use netpol_common::protocol;
 
 use super::{Kind, Transport};
+use crate::Packet;
 use crate::family::{Family, Header};
+use crate::read::sides;
 
 /// Words that the ICMP messages which are told apart have at least (RFC 792, RFC 4443, RFC 4861,
 /// RFC 2710).
@@ -37,9 +40,10 @@ mod v6 {
 
 /// An ICMP or ICMPv6 message: type, code, checksum; then, of an echo, identifier and sequence.
 #[inline(always)]
-pub(super) fn message<F: Family>(
+pub(super) fn message<F: Family, P: Packet>(
+    packet: &P,
+    header: &Header,
     words: [u32; WORDS],
-    header: &Header<F::Address>,
 ) -> Result<Transport, DropReason> {
     let first = u32::from_be(words[0]);
     let kind = (first >> 24) as u8;
@@ -53,7 +57,10 @@ pub(super) fn message<F: Family>(
     }
     let listener = v6
         && is_listener(kind, header.hops)
-        && F::speaks_to_link(header.source, header.destination);
+        && matches!(
+            sides::<F, P>(packet, Direction::Egress),
+            Ok((source, destination)) if F::speaks_to_link(source, destination)
+        );
     let kind = if v6 && is_neighbour(kind, code, header.hops) {
         Kind::NEIGHBOUR
     } else if listener {

@@ -83,6 +83,12 @@ impl Kind {
         self.flags(tcp::RST) != 0
     }
 
+    /// Whether it opens or closes a stream, or seems to.
+    #[inline(always)]
+    pub(crate) const fn turns(self) -> bool {
+        self.flags(tcp::SYN | tcp::RST | tcp::FIN) != 0
+    }
+
     /// Those of some flags that are set; what is no stream has none.
     #[inline(always)]
     const fn flags(self, of: u8) -> u32 {

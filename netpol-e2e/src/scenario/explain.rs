@@ -111,7 +111,7 @@ pub fn is_the_refusal(flow: &Flow, explain: &Explain, from: &Host, to: &Host) ->
         }
         _ => false,
     };
-    flow.verdict == Verdict::Deny
+    flow.verdict != Verdict::Allow
         && flow.direction == explain.at
         && is(asker.address, from)
         && is(asked.address, to)

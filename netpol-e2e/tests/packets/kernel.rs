@@ -23,6 +23,8 @@ use crate::load::{Loaded, TICKS_PER_SECOND};
 /// What a program returns: `TC_ACT_UNSPEC`, which is also `TCX_NEXT`, and `TC_ACT_SHOT`.
 const NEXT: i32 = -1;
 const SHOT: i32 = 2;
+/// What it returns for a packet that was made its own answer: `TC_ACT_REDIRECT`.
+const REDIRECT: i32 = 7;
 
 /// Words of a [`Held`].
 const HELD: usize = size_of::<Held>() / 4;
@@ -48,6 +50,7 @@ type Words<'a, const K: usize, const V: usize> = HashMap<&'a mut MapData, [u32; 
 pub(crate) struct Kernel {
     loaded: Loaded,
     events: RingBuf<MapData>,
+    answer: Option<Vec<u8>>,
     /// How many packets went through `BPF_PROG_TEST_RUN`.
     pub(crate) runs: u64,
 }
@@ -58,6 +61,7 @@ impl Kernel {
         Self {
             loaded,
             events: RingBuf::try_from(events).expect("a ring buffer"),
+            answer: None,
             runs: 0,
         }
     }
@@ -226,16 +230,26 @@ impl Kernel {
             Direction::Egress => maps::FROM_ENDPOINT,
             Direction::Ingress => maps::TO_ENDPOINT,
         };
+        let mut out = vec![0; frame.len().max(LONGEST_ANSWER)];
+        let mut context_out = context.map(<[u8]>::to_vec);
         let options = TestRunOptions {
             data_in: Some(frame),
+            data_out: Some(&mut out),
             ctx_in: context,
+            ctx_out: context_out.as_deref_mut(),
             ..TestRunOptions::new()
         };
         let run = self.loaded.program(name).test_run(options)?;
         self.runs += 1;
         Ok(match run.return_value as i32 {
+            NEXT if mark_of(context) != mark_of(context_out.as_deref()) => Decision::Answer,
             NEXT => Decision::Next,
             SHOT => Decision::Drop,
+            REDIRECT => {
+                out.truncate(run.data_size_out as usize);
+                self.answer = Some(out);
+                Decision::Reject
+            }
             other => panic!("the program returned {other}"),
         })
     }
@@ -244,6 +258,16 @@ impl Kernel {
 /// Size of `struct __sk_buff` up to and with `data_end`, and where that is.
 const SK_BUFF: usize = 192;
 const DATA_END: usize = 80;
+/// Where its mark is.
+const MARK: usize = 8;
+
+/// The mark of a context.
+fn mark_of(context: Option<&[u8]>) -> Option<&[u8]> {
+    context.and_then(|bytes| bytes.get(MARK..MARK + 4))
+}
+
+/// Room for an answer that is longer than what it answers.
+const LONGEST_ANSWER: usize = 128;
 
 impl Subject for Kernel {
     fn set_up(&mut self, setup: &Setup) {
@@ -314,17 +338,24 @@ impl Subject for Kernel {
         }
     }
 
-    fn judge(
+    fn judge_marked(
         &mut self,
         direction: Direction,
         frame: &[u8],
         _local_socket: bool,
+        mark: u32,
     ) -> Option<Decision> {
-        match self.run(direction, frame, None) {
+        let mut context = [0; SK_BUFF];
+        context[MARK..MARK + 4].copy_from_slice(&mark.to_ne_bytes());
+        match self.run(direction, frame, (mark != 0).then_some(&context)) {
             Ok(decision) => Some(decision),
             Err(error) if frame.len() < shortest(frame) && is_invalid(&error) => None,
             Err(error) => panic!("{} bytes: {error:?}", frame.len()),
         }
+    }
+
+    fn answer(&mut self) -> Option<Vec<u8>> {
+        self.answer.clone()
     }
 
     fn counter(&mut self, number: u32) -> Counter {

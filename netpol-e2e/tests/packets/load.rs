@@ -15,6 +15,7 @@ pub(crate) struct Sizes {
     /// Bytes of the ring buffer.
     pub(crate) ring: u32,
     pub(crate) events_per_second: u32,
+    pub(crate) answers_per_second: u32,
 }
 
 impl Default for Sizes {
@@ -22,6 +23,7 @@ impl Default for Sizes {
         Self {
             ring: 1 << 16,
             events_per_second: u32::MAX,
+            answers_per_second: u32::MAX,
         }
     }
 }
@@ -53,7 +55,8 @@ impl Loaded {
             .override_global(maps::TIMEOUTS, &timeouts, true)
             .override_global(maps::TICKS_PER_SECOND, &TICKS_PER_SECOND, true)
             .override_global(maps::CAPACITIES, &capacities, true)
-            .override_global(maps::EVENTS_PER_SECOND, &sizes.events_per_second, true);
+            .override_global(maps::EVENTS_PER_SECOND, &sizes.events_per_second, true)
+            .override_global(maps::ANSWERS_PER_SECOND, &sizes.answers_per_second, true);
         let mut ebpf = loader.load(object).expect("create the maps");
         for name in [maps::FROM_ENDPOINT, maps::TO_ENDPOINT, maps::CLOCK] {
             let program = ebpf.program_mut(name).expect("the object has the program");
@@ -81,6 +84,7 @@ fn entries(name: &str, sizes: &Sizes) -> u32 {
         maps::FRAGMENTS => netpol_common::fragment::PLACES_PER_SLOT,
         maps::EVENTS => sizes.ring,
         maps::EVENT_LIMIT | maps::SCRATCH => 1,
+        maps::ANSWER_LIMIT => netpol_common::answer::PLACES,
         _ => 64,
     }
 }

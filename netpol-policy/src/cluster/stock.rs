@@ -14,6 +14,7 @@ impl Cluster {
             Object::Pod(pod) => self.pod(&pod.key).is_some_and(|known| **known == **pod),
             Object::Namespace(namespace) => {
                 self.namespaces.get(&namespace.name) == Some(&namespace.labels)
+                    && *self.refusal(&namespace.name) == namespace.refusal
             }
             Object::Node(node) => self.nodes.get(&node.name) == Some(node),
             Object::NetworkPolicy(policy) => self.policy(&policy.key) == Some(policy),

@@ -260,6 +260,19 @@ impl Compiler {
         if asks && self.frontends.has_node_ports() {
             entry.egress.flags |= flags::NODE_PORTS;
         }
+        if self.rejects(endpoint, cluster) {
+            for direction in [&mut entry.ingress, &mut entry.egress] {
+                if direction.flags & (flags::ISOLATED | flags::DENIES) != 0 {
+                    direction.flags |= flags::REJECT;
+                }
+            }
+        }
         entry
+    }
+
+    /// Whether what the policies of an endpoint's namespace refuse is answered.
+    pub(crate) fn rejects(&self, endpoint: &LocalEndpoint, cluster: &Cluster) -> bool {
+        let refusal = cluster.refusal(&endpoint.pod.key.namespace);
+        endpoint.closed.is_none() && refusal.rejects(self.reject)
     }
 }

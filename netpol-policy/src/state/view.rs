@@ -37,6 +37,8 @@ pub struct EndpointDirectionView {
     pub isolated: bool,
     /// The policies that do, sorted.
     pub policies: Arc<[ObjectKey]>,
+    /// What they refuse is answered, rather than dropped in silence.
+    pub rejects: bool,
 }
 
 /// A policy.
@@ -130,6 +132,7 @@ impl ClusterState {
                     EndpointDirectionView {
                         isolated: set.is_some() || endpoint.closed.is_some(),
                         policies: set.map(|set| Arc::clone(&set.policies)).unwrap_or_default(),
+                        rejects: set.is_some() && self.compiler.rejects(endpoint, &self.cluster),
                     }
                 };
                 let entry = endpoint.ifindex.as_ref();
@@ -181,6 +184,11 @@ impl ClusterState {
     #[must_use]
     pub fn namespace_labels(&self, name: &str) -> crate::labels::Labels {
         self.cluster.namespace_labels(name)
+    }
+
+    /// Namespaces whose annotation [`crate::REFUSE_ANNOTATION`] is not understood, with its value.
+    pub fn unknown_refusals(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.cluster.unknown_refusals()
     }
 
     /// The addresses of a node, by its name, as the Node object has them.

@@ -87,10 +87,15 @@ fn addresses(endpoint: &Endpoint) -> Cell {
     })
 }
 
-/// `open`, or the policies that isolate (they are of the pod's namespace, which stands before).
+/// `open`, or the policies that isolate (they are of the pod's namespace, which stands before), and
+/// whether what they refuse is answered.
 fn isolation(isolation: &Isolation, detail: Detail) -> Cell {
     cell(if isolation.isolated {
-        wording::bare_names(&isolation.policies, detail)
+        let names = wording::bare_names(&isolation.policies, detail);
+        match isolation.rejects {
+            true => format!("{names} (reject)"),
+            false => names,
+        }
     } else {
         "open".to_owned()
     })

@@ -131,7 +131,7 @@ pub(crate) fn run(format: Format, arguments: &Arguments) -> Result<Exit> {
     output::print(format, &report, |detail| text::text(&report, detail))?;
     Ok(match report.verdict {
         Verdict::Allow => Exit::Success,
-        Verdict::Deny => Exit::Denied,
+        Verdict::Deny | Verdict::Reject => Exit::Denied,
     })
 }
 

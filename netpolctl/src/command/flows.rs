@@ -150,7 +150,7 @@ impl Printer {
 struct Filter {
     namespaces: Namespaces,
     pod: Option<ObjectName>,
-    verdict: Option<Verdict>,
+    verdict: Option<WantedVerdict>,
 }
 
 impl Filter {
@@ -160,17 +160,17 @@ impl Filter {
         Ok(Self {
             pod: pod.map(|p| namespaces.resolve(p)).transpose()?,
             namespaces,
-            verdict: arguments.verdict.map(|v| match v {
-                WantedVerdict::Allow => Verdict::Allow,
-                WantedVerdict::Deny => Verdict::Deny,
-            }),
+            verdict: arguments.verdict,
         })
     }
 
     /// A flow is shown when either of its sides is asked for.
     fn shows(&self, flow: &Flow) -> bool {
         let mut pods = [&flow.endpoint.pod, &flow.peer.pod].into_iter().flatten();
-        let verdict = self.verdict.is_none_or(|v| v == flow.verdict);
+        let verdict = self.verdict.is_none_or(|wanted| match wanted {
+            WantedVerdict::Allow => flow.verdict == Verdict::Allow,
+            WantedVerdict::Deny => flow.verdict != Verdict::Allow,
+        });
         let side = match &self.pod {
             Some(pod) => pods.any(|p| p == pod),
             None => !self.namespaces.is_one() || pods.any(|p| self.namespaces.contain(p)),

@@ -176,7 +176,7 @@ fn end(memory: &Memory, judge: impl FnOnce() -> Decision) -> End {
         .rev()
         .find(|n| !(EVENTS_LOST..FIRST_RULE).contains(n));
     match decision {
-        Decision::Next => End::Passed(counted),
-        Decision::Drop => End::Dropped(counted),
+        Decision::Next | Decision::Answer => End::Passed(counted),
+        Decision::Drop | Decision::Reject => End::Dropped(counted),
     }
 }

@@ -17,6 +17,9 @@ const PROGRAMS: &[Program] = &[
     ("load", &[]),
     ("packets", &[]),
     ("scenario", &["cache_store", "yelb", "zero_trust"]),
+    ("fragments", &[]),
+    ("reject", &[]),
+    ("icmp_errors", &[]),
     ("rights", &[]),
 ];
 

@@ -127,6 +127,7 @@ mod tests {
             ingress: EndpointDirectionView {
                 isolated: true,
                 policies: policies.iter().map(|name| key(name)).collect(),
+                rejects: false,
             },
             egress: EndpointDirectionView::default(),
             generation,

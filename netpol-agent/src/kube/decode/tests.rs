@@ -131,3 +131,33 @@ fn the_lines_of_a_watch_are_told_apart_in_any_order_of_fields() {
         Event::Gone(Item { key: Some(key), .. }) if key == ObjectKey::new("shop", "web-1")
     ));
 }
+
+#[test]
+fn of_a_namespace_s_annotations_only_how_to_refuse_is_kept() {
+    let line = json!({
+        "type": "ADDED",
+        "object": {
+            "metadata": {
+                "name": "shop", "resourceVersion": "7",
+                "annotations": { "netpol.io/refuse": "reject", "a-long-one": "..." },
+            },
+        },
+    });
+    let line = line.to_string();
+    let event = event(line.as_bytes(), of(Kind::Namespace)).expect("a line");
+    let Event::Set(Item { object, .. }) = event else {
+        panic!("{event:?}");
+    };
+    let Ok(Object::Namespace(namespace)) = object else {
+        panic!("{object:?}");
+    };
+    assert_eq!(namespace.refusal, netpol_policy::Refusal::Reject);
+    let mut value = json!({
+        "metadata": { "annotations": { "netpol.io/refuse": "drop", "other": "x" } },
+    });
+    keep_refusal(&mut value);
+    assert_eq!(
+        value["metadata"]["annotations"],
+        json!({ "netpol.io/refuse": "drop" })
+    );
+}

@@ -147,6 +147,7 @@ fn a_node_that_is_not_there_is_said() {
     let namespace = Object::Namespace(Namespace {
         name: "node-a".to_owned(),
         labels: Default::default(),
+        refusal: Default::default(),
     });
     watches.hear(word(Kind::Namespace, News::Set(namespace)), NOW);
     assert!(!watches.has_node());

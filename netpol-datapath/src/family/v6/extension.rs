@@ -11,8 +11,8 @@
 
 use netpol_common::counter::DropReason;
 
-use super::super::TRANSPORT;
-use super::{Chain, Header};
+use super::super::{ETHERNET_LENGTH, TRANSPORT};
+use super::{Chain, HEADER_LENGTH, Header};
 use crate::{Packet, Tables};
 
 /// How many headers are passed over. RFC 8200, 4.1: "Each extension header should occur at most
@@ -68,16 +68,29 @@ pub(super) fn follow<P: Packet, T: Tables>(
 
 /// As [`Family::peek`](crate::family::Family::peek).
 #[inline(always)]
-pub(super) fn peek<P: Packet, A>(packet: &P, header: &mut Header<A>) -> bool {
-    if u32::from(header.protocol) != next::FRAGMENT {
-        return false;
+pub(super) fn peek<P: Packet>(packet: &P, header: &mut Header) -> bool {
+    match u32::from(header.protocol) {
+        next::FRAGMENT => {}
+        next::HOP_BY_HOP
+        | next::ROUTING
+        | next::AUTHENTICATION
+        | next::DESTINATION_OPTIONS
+        | next::MOBILITY
+        | next::HOST_IDENTITY
+        | next::SHIM6
+        | next::EXPERIMENT_1
+        | next::EXPERIMENT_2 => return false,
+        // Nothing stands between.
+        _ => return true,
     }
-    let Some([word]) = packet.load::<1>(header.payload) else {
+    // What `header.payload()` is, too; the verifier loses sight of a number that was kept.
+    const FIRST: usize = ETHERNET_LENGTH + HEADER_LENGTH;
+    let Some([word]) = packet.load::<1>(FIRST) else {
         return false;
     };
     let word = u32::from_be(word);
     header.protocol = (word >> 24) as u8;
-    header.payload += FRAGMENT_LENGTH;
+    header.set_payload(FIRST + FRAGMENT_LENGTH);
     word as u16 & OFFSET == 0
 }
 

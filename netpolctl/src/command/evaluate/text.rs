@@ -89,7 +89,7 @@ fn through(service: &ServiceReport) -> String {
 fn backend_line(backend: &BackendReport) -> String {
     let (verdict, style) = match backend.verdict {
         Verdict::Allow => ("reached", GOOD),
-        Verdict::Deny => ("not reached", BAD),
+        Verdict::Deny | Verdict::Reject => ("not reached", BAD),
     };
     let who = format!("{} port {}", side(&backend.to), backend.port);
     let mut text = format!("  {} {who}\n", paint(style, format!("{verdict:11}")));
@@ -98,7 +98,9 @@ fn backend_line(backend: &BackendReport) -> String {
             (Some(rule), _) => wording::rule(rule),
             (None, None) => "nobody judges".to_owned(),
             (None, Some(Verdict::Allow)) => "no policy isolates".to_owned(),
-            (None, Some(Verdict::Deny)) => end.problem.clone().unwrap_or_default(),
+            (None, Some(Verdict::Deny | Verdict::Reject)) => {
+                end.problem.clone().unwrap_or_default()
+            }
         };
         text += &hanging(14, &format!("{direction}: {why}"));
     }
@@ -124,7 +126,7 @@ fn end(direction: Direction, side: &Side, end: &EndReport) -> String {
     let (verdict, style) = match end.verdict {
         None => ("nobody judges", DIM),
         Some(Verdict::Allow) => ("allowed", GOOD),
-        Some(Verdict::Deny) => ("denied", BAD),
+        Some(Verdict::Deny | Verdict::Reject) => ("denied", BAD),
     };
     let mut why = match (&end.rule, end.verdict) {
         (Some(rule), _) => wording::rule(rule),
@@ -133,7 +135,7 @@ fn end(direction: Direction, side: &Side, end: &EndReport) -> String {
             Some(pod) => format!("no policy applies to {pod}: it has finished, or is its node"),
         },
         (None, Some(Verdict::Allow)) => format!("no policy selects {}", short(side)),
-        (None, Some(Verdict::Deny)) => String::new(),
+        (None, Some(Verdict::Deny | Verdict::Reject)) => String::new(),
     };
     if let Some(problem) = &end.problem {
         why = if why.is_empty() {

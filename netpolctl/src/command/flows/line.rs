@@ -79,7 +79,7 @@ impl Lines {
         }
         let style = match flow.verdict {
             Verdict::Allow => GOOD,
-            Verdict::Deny => BAD,
+            Verdict::Deny | Verdict::Reject => BAD,
         };
         let verdict = paint(style, format!("{:7}", flow.verdict));
         let rule = match detail {

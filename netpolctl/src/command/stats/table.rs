@@ -54,6 +54,7 @@ pub(super) fn text(rows: &[Row], columns: Columns, detail: Detail) -> String {
         .column(Column::Word("VERDICT"), |row| match row.counter.verdict {
             Verdict::Allow => good("allow"),
             Verdict::Deny => bad("deny"),
+            Verdict::Reject => bad("reject"),
         })
         .column(Column::Number("PACKETS"), |row| cell(row.counter.packets))
         .column(Column::Number("BYTES"), |row| {

@@ -269,6 +269,14 @@ fn losses(status: &Status) -> String {
             "events were held back by the rate limit: `flows` has missed them",
         ),
         (
+            losses.answers_limited,
+            "refused packets were dropped unanswered, by the rate limit of answers",
+        ),
+        (
+            losses.answers_failed,
+            "refused packets were dropped unanswered: the kernel made no answer of them",
+        ),
+        (
             losses.connections_not_promoted,
             "replied connections stay among the new ones: the table of connections is full",
         ),
