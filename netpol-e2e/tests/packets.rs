@@ -4,10 +4,22 @@
 //!
 //! Needs root, and nothing else: no network, no files, no pins.
 
+// Before the modules that use it.
+macro_rules! needs_root {
+    () => {
+        if let Some(why) = crate::unable() {
+            println!("SKIPPED: {why}");
+            return;
+        }
+    };
+}
+
 #[path = "packets/kernel.rs"]
 mod kernel;
 #[path = "packets/load.rs"]
 mod load;
+#[path = "packets/mutated.rs"]
+mod mutated;
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use netpol_common::counter::{ANSWERS_FAILED, ANSWERS_LIMITED, EVENTS_LIMITED, EVENTS_LOST};
@@ -23,15 +35,6 @@ fn unable() -> Option<&'static str> {
     // SAFETY: the call has no arguments and cannot fail.
     let user = unsafe { libc::geteuid() };
     (user != 0).then_some("loading programs needs root")
-}
-
-macro_rules! needs_root {
-    () => {
-        if let Some(why) = unable() {
-            println!("SKIPPED: {why}");
-            return;
-        }
-    };
 }
 
 #[test]

@@ -15,7 +15,7 @@ type Program = (&'static str, &'static [&'static str]);
 /// Those that run when none is named, one a line.
 const PROGRAMS: &[Program] = &[
     ("load", &[]),
-    ("packets", &[]),
+    ("packets", &["every_byte_and_length"]),
     ("scenario", &["cache_store", "yelb", "zero_trust"]),
     ("fragments", &[]),
     ("reject", &[]),
