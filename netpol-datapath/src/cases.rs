@@ -108,6 +108,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(fragment::family_cases());
     cases.extend(spoof::v6_cases());
     cases.extend(icmp_error::v4_cases());
+    cases.extend(icmp_error::v6_cases());
     cases.extend(listener::cases());
     cases.extend(reject::v4_cases());
     cases

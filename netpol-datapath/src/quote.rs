@@ -96,6 +96,11 @@ fn read<F: Quoted, P: Packet>(
 ) -> Result<(), DropReason> {
     // Nobody sends errors behind extension headers.
     let outer = near::<F, P>(packet).ok_or(DropReason::QuoteMalformed)?;
+    // Behind a fragment header and more, what was found is not the error: what would be taken for
+    // its quote may be of anybody's making.
+    if outer.protocol != F::ICMP {
+        return Err(DropReason::QuoteMalformed);
+    }
     let quote = F::quoted(packet, outer.payload() + ERROR_HEADER, outer.end)?;
     let transport = transport::<F, P>(packet, &quote, outer.end)?;
     let destination = F::address(packet, ETHERNET_LENGTH + F::DESTINATION)?;

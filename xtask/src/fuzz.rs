@@ -1,72 +1,58 @@
-//! `fuzz`: property tests with more cases than the normal test run has.
+//! `fuzz`: inputs that nobody thought of, for two pieces of code that must come to the same.
+
+pub(crate) mod datapath;
+mod policy;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::Subcommand;
 
-use crate::process;
-use crate::setup;
 use crate::workspace::Workspace;
-
-/// Probes (one connection, judged by the compiled maps and by the oracle) that one random cluster is asked.
-const PROBES_PER_CLUSTER: u64 = 100;
-/// What the normal test run does; fewer prove nothing.
-const LEAST_CLUSTERS: u64 = 256;
+use datapath::Target;
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask fuzz policy --probes 10000000
+  cargo xtask fuzz packets --seconds 3600     single frames, of any bytes
+  cargo xtask fuzz sequences --seconds 3600   packets, policy changes and time, one after the other
+  cargo xtask fuzz policy --probes 10000000   whole clusters
 
-A failing cluster is shrunk, printed, and written beside the test, so that the next test run starts with it.";
+What fails is written beside the tests, so that the next test run begins with it.";
 
-/// Run a property test for longer.
+/// Search for inputs on which netpol and a plain model of it do not agree.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What to test: `policy` is the compiled form against the oracle.
+    #[command(subcommand)]
     subject: Subject,
-    /// About how many connections to judge, over all random clusters.
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    probes: u64,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Subcommand)]
 enum Subject {
-    Policy,
+    /// The packet path against a model of it: one frame at a time.
+    Packets(Time),
+    /// The packet path against a model of it: connections, fragments, policy changes, time-outs.
+    Sequences(Time),
+    /// The compiled form of policies against an oracle of their meaning.
+    Policy(policy::Args),
+}
+
+#[derive(clap::Args)]
+struct Time {
+    /// How long to search.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u64,
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode> {
-    setup::ensure(workspace, &[setup::Part::Components])?;
-    let Subject::Policy = args.subject;
-    let clusters = clusters(args.probes);
-    eprintln!("fuzz: {clusters} random clusters, {} probes", args.probes);
-    let mut test = process::cargo(workspace);
-    test.args([
-        "test",
-        "--release",
-        "-p",
-        "netpol-policy",
-        "--test",
-        "properties",
-    ])
-    .args(["--", "--nocapture"])
-    .env("PROPTEST_CASES", clusters.to_string())
-    .env("NETPOL_PROBES", args.probes.to_string());
-    process::run(&mut test)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn clusters(probes: u64) -> u64 {
-    probes.div_ceil(PROBES_PER_CLUSTER).max(LEAST_CLUSTERS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn more_probes_are_more_clusters_and_never_too_few() {
-        assert_eq!(clusters(0), LEAST_CLUSTERS);
-        assert_eq!(clusters(10_000_001), 100_001);
+    let datapath = |target, time: &Time| {
+        let time = Duration::from_secs(time.seconds);
+        datapath::Fuzzers::build(workspace)?.run(target, time)
+    };
+    match &args.subject {
+        Subject::Packets(time) => datapath(Target::Packets, time)?,
+        Subject::Sequences(time) => datapath(Target::Sequences, time)?,
+        Subject::Policy(args) => policy::run(args, workspace)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -44,6 +44,8 @@ pub(crate) enum Part {
     Vm,
     /// What a cluster is made of beside Kubernetes itself.
     Cluster,
+    /// libFuzzer.
+    Fuzz,
 }
 
 /// What building anything that holds the BPF programs needs.
@@ -76,6 +78,8 @@ const VM: &[Need] = &[
     Need::program("modprobe", "kmod", "knows what a kernel module needs"),
     Need::program("xz", "xz-utils", "unpacks kernel modules"),
 ];
+
+const FUZZ: &[Need] = &[Need::program("c++", "g++", "compiles libFuzzer")];
 
 const CLUSTER: &[Need] = &[
     Need::program("etcd", "etcd-server", "keeps what the API server knows"),
@@ -128,6 +132,7 @@ pub(crate) fn ensure(workspace: &Workspace, parts: &[Part]) -> anyhow::Result<()
             Part::Network => packages::ensure(workspace, NETWORK)?,
             Part::Vm => packages::ensure(workspace, VM)?,
             Part::Cluster => packages::ensure(workspace, CLUSTER)?,
+            Part::Fuzz => packages::ensure(workspace, FUZZ)?,
         }
     }
     Ok(())

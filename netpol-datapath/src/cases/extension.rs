@@ -208,6 +208,7 @@ fn cut_short() -> Case {
         rest[0] = units;
         from_pod(out().extension(DESTINATION, &rest).udp(40_000, 53))
     };
+    let beyond = |builder: Builder| from_pod(builder.protocol(ESP, &[]));
     Case::new(
         "IPv6: an extension header that ends beyond the packet is closed",
         both(),
@@ -218,6 +219,15 @@ fn cut_short() -> Case {
             declares(30).refused(DropReason::Truncated),
             from_pod(out().protocol(DESTINATION, &[17, 0, 1, 4])).refused(DropReason::Truncated),
             from_pod(out().protocol(HOP_BY_HOP, &[])).refused(DropReason::Truncated),
+            // A protocol without ports would not be asked for its header.
+            beyond(out().extension(DESTINATION, &[1, 1, 4, 0, 0, 0, 0]))
+                .refused(DropReason::Truncated),
+            beyond(
+                out()
+                    .fragment(0, true)
+                    .extension(DESTINATION, &[1, 1, 4, 0, 0, 0, 0]),
+            )
+            .refused(DropReason::Fragment),
         ],
     )
 }

@@ -3,7 +3,7 @@
 mod policies;
 mod quoted;
 
-pub(super) use quoted::v4_cases;
+pub(super) use quoted::{v4_cases, v6_cases};
 
 use std::vec;
 use std::vec::Vec;

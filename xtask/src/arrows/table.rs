@@ -58,6 +58,8 @@ pub(super) const ROWS: &[Row] = &[
         forbids_unsafe: true,
         ..row("netpol-datapath", &["netpol-common"])
     },
+    // libFuzzer's programs define a symbol that it calls, so not every root forbids unsafe code.
+    row("netpol-fuzz", &["netpol-datapath", "netpol-common"]),
     row("netpol-ebpf", &["netpol-datapath", "netpol-common"]),
     Row {
         forbids_unsafe: true,

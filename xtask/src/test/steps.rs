@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::bail;
 
@@ -10,6 +11,7 @@ use crate::bench;
 use crate::build::{self, Programs};
 use crate::cluster;
 use crate::e2e;
+use crate::fuzz::datapath::{Fuzzers, Target};
 use crate::image;
 use crate::kubernetes::ENV_BUILT;
 use crate::lint;
@@ -67,6 +69,13 @@ pub(super) const STEPS: &[Step] = &[
         run: costs,
     },
     Step {
+        name: "fuzz",
+        what: "a minute each of packets and of sequences of them, against a model of the packet path",
+        stops: false,
+        on_demand: false,
+        run: fuzz,
+    },
+    Step {
         name: "e2e",
         what: "real programs and packets on this machine's kernel",
         stops: false,
@@ -120,9 +129,18 @@ pub(super) const STEPS: &[Step] = &[
 /// Each end-to-end test has namespaces and an agent of its own; more at once only disturb each other's clocks.
 const MOST_E2E_THREADS: usize = 4;
 
+/// For how long each search looks for what nobody thought of.
+const FUZZ_TIME: Duration = Duration::from_secs(60);
+
 fn set_up(workspace: &Workspace, _: &mut Tally) -> anyhow::Result<()> {
     setup::ensure(workspace, setup::BUILD)?;
-    let parts = [Part::CargoDeny, Part::Network, Part::Vm, Part::Cluster];
+    let parts = [
+        Part::CargoDeny,
+        Part::Network,
+        Part::Vm,
+        Part::Cluster,
+        Part::Fuzz,
+    ];
     setup::ensure(workspace, &parts)
 }
 
@@ -163,6 +181,22 @@ fn costs(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
     match outcome {
         Ok(()) => tally.passed += 1,
         Err(_) => tally.failed += 1,
+    }
+    outcome
+}
+
+/// Each search counts as one test.
+fn fuzz(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<()> {
+    let fuzzers = Fuzzers::build(workspace)?;
+    let mut outcome = Ok(());
+    for target in Target::ALL {
+        match fuzzers.run(target, FUZZ_TIME) {
+            Ok(()) => tally.passed += 1,
+            Err(error) => {
+                tally.failed += 1;
+                outcome = Err(error);
+            }
+        }
     }
     outcome
 }

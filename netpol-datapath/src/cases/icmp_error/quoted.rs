@@ -10,7 +10,7 @@ use crate::build::tcp::SYN;
 use crate::build::{Builder, packet};
 use crate::cases::Case;
 use crate::cases::step::{from_pod, to_pod};
-use crate::cases::world::{Net, V4, WEB, isolated};
+use crate::cases::world::{Net, V4, V6, WEB, isolated};
 
 pub(super) fn cases(net: &Net) -> Vec<Case> {
     let syn = packet(net.pod, net.guest).tcp(40_000, 80, SYN);
@@ -60,6 +60,35 @@ pub(super) fn cases(net: &Net) -> Vec<Case> {
 }
 
 /// What only IPv4 has: options, fragments of the header's own, redirects.
+/// What ICMPv6 stands behind: an error is followed behind a fragment header alone.
+pub(in crate::cases) fn v6_cases() -> Vec<Case> {
+    let net = &V6;
+    let syn = || packet(net.pod, net.guest).tcp(40_000, 80, SYN);
+    let outer = || packet(net.stranger, net.pod);
+    let about = |outer: Builder, quote: &[u8]| to_pod(unreachable(outer, net, quote));
+    let elsewhere = packet(net.pod, net.friend).tcp(40_000, 80, SYN);
+    // Padding with a quote in it, at the place where one is behind a fragment header.
+    let mut options = vec![6];
+    options.extend([1, 52, 0, 0, 0, 0]);
+    options.extend(quote(&syn(), LEAST));
+    options.resize(7 * 8 - 1, 0);
+    vec![Case::new(
+        "IPv6: an error is followed behind a fragment header, and behind nothing else",
+        isolated(net),
+        [
+            from_pod(syn()).opens(WEB),
+            about(outer().fragment(0, false), &quote(&syn(), LEAST)).passes(WEB),
+            about(outer().extension(60, &[0; 7]), &quote(&syn(), LEAST))
+                .refused(DropReason::QuoteMalformed),
+            about(
+                outer().fragment(0, false).extension(60, &options),
+                &quote(&elsewhere, LEAST),
+            )
+            .refused(DropReason::QuoteMalformed),
+        ],
+    )]
+}
+
 pub(in crate::cases) fn v4_cases() -> Vec<Case> {
     let net = &V4;
     let error = |quote: &[u8]| to_pod(unreachable(packet(net.stranger, net.pod), net, quote));

@@ -112,6 +112,15 @@ fn walk<P: Packet>(packet: &P, at: usize, first: u8, end: u32) -> Chain {
             | next::EXPERIMENT_1
             | next::EXPERIMENT_2 => return Chain::broken(DropReason::ExtensionHeader),
             protocol => {
+                // A header that says it is longer than the packet has nothing behind it. Of a
+                // first fragment the rest would come in another (RFC 7112).
+                if offset > end as usize {
+                    return Chain::broken(if field == 0 {
+                        DropReason::Truncated
+                    } else {
+                        DropReason::Fragment
+                    });
+                }
                 let chain = Chain::to(protocol as u8, offset);
                 // A fragment that holds the whole (RFC 6946) is none.
                 if field == 0 {
