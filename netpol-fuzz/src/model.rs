@@ -43,9 +43,6 @@ pub(crate) struct Outcome {
     pub(crate) may_be_answered: bool,
     /// A note that it passes by may be gone: others have been left since.
     pub(crate) or_closed: bool,
-    /// It may be called a malformed fragment as well: an ICMP error in a first fragment, about what
-    /// is none of the pod's.
-    pub(crate) or_malformed: bool,
 }
 
 impl Outcome {
@@ -55,7 +52,6 @@ impl Outcome {
             counter,
             may_be_answered: false,
             or_closed: false,
-            or_malformed: false,
         }
     }
 
@@ -209,11 +205,7 @@ impl Model {
                     self.fragments
                         .leave(whole(*id), generation, rule, *end, self.now);
                 }
-                let reasons = [DropReason::QuoteUnknown, DropReason::QuoteMalformed];
-                Outcome {
-                    or_malformed: reasons.iter().any(|r| r.counter() == outcome.counter),
-                    ..outcome
-                }
+                outcome
             }
             Ok(Body::Later { begin, id }) => {
                 let generation = self.node.pods[at.pod].generation;

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 
 use netpol_common::Direction;
-use netpol_common::counter::{Counter, DropReason, FIRST_RULE};
+use netpol_common::counter::{Counter, FIRST_RULE};
 use netpol_datapath::memory::{Capacities, Memory, SlicePacket, TICKS_PER_SECOND};
 use netpol_datapath::{Answer, Decision, Packet, Stages, from_endpoint, to_endpoint};
 
@@ -127,8 +127,7 @@ impl Pair {
             0 => &[],
             counter => core::slice::from_ref(counter),
         };
-        let malformed = wanted.or_malformed && counted == [DropReason::Fragment.counter()];
-        let agree = passes == wanted.passes && (counted == expected || malformed);
+        let agree = passes == wanted.passes && counted == expected;
         let closed = wanted.or_closed && !passes;
         // Where nothing isolates, what has no note passes as what it is: not understood.
         let open = wanted.or_closed && passes && !self.is_isolated(at);

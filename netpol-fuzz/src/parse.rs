@@ -395,12 +395,18 @@ impl Upper<'_> {
             && self.hops == 1
             && is_link_local(packet.source)
             && packet.destination.is_multicast();
+        let error = if self.v6 {
+            matches!(kind, 1..=4)
+        } else {
+            matches!(kind, 3 | 4 | 11 | 12)
+        };
         let kind = match kind {
+            // No error is so long that it needs fragments (docs/design/packets.md).
+            _ if error && first => return Err(DropReason::Fragment),
             5 if !self.v6 => return Err(DropReason::IcmpRedirect),
             _ if self.v6 && neighbour && self.behind == Behind::Nothing => Kind::OfLink,
             _ if self.v6 && listener && !first => Kind::OfLink,
-            1..=4 if self.v6 => Kind::Error(self.quote()),
-            3 | 4 | 11 | 12 if !self.v6 => Kind::Error(self.quote()),
+            _ if error => Kind::Error(self.quote()),
             _ => Kind::Message,
         };
         Ok(Transport {
