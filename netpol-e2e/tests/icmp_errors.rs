@@ -23,7 +23,9 @@ const NARROW: usize = 1300;
 const CLOSED: u16 = 5399;
 /// Much more than a path of any width holds.
 const BULK: usize = 1 << 20;
-const CHUNK: usize = 1 << 16;
+/// What is on its way at once: the lab's servers give up on who does not read, and their buffers are small
+/// at first.
+const CHUNK: usize = 1 << 13;
 /// A path that is not discovered never carries a full packet: TCP only sends it again, later and
 /// later.
 const STALLED: Duration = Duration::from_secs(10);
