@@ -55,6 +55,9 @@ pub struct Script {
     pub outside: Vec<Traffic>,
     /// What is tried, one after the other.
     pub steps: Vec<Step>,
+    /// What the full story has, and this scenario cannot show yet.
+    #[serde(default)]
+    pub not_yet: Vec<String>,
 }
 
 /// Policies put in force, and what changes.

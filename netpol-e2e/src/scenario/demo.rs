@@ -110,6 +110,9 @@ impl Demo {
             ));
             self.explain(&name, &stage, &step)?;
         }
+        for line in &stage.scenario().script.not_yet {
+            self.progress.print(&format!("\nNot yet: {line}."));
+        }
         Ok(stage)
     }
 
