@@ -4,6 +4,8 @@
 //! process    the endpoint of the interface; the shortcut of established connections (quick.rs)
 //!    │ not that certain
 //!    ├─ verdict_v4, verdict_v6    read, track, judge ──> what to do and to say, in one word
+//!    │     └─ quote_v4, quote_v6  an ICMP error, by the packet that it quotes
+//!    ├─ verdict_other             what is no IP packet
 //!    └─ conclude                  note.rs, reject.rs, report.rs: counted, told, decided
 //! ```
 //!
