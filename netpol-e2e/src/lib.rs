@@ -7,6 +7,7 @@
 
 pub mod cluster;
 pub mod control;
+pub mod exit;
 pub mod install;
 pub mod lab;
 pub mod process;

@@ -215,3 +215,37 @@ fn a_packet_that_is_denied_never_reaches_a_later_program() -> Result<()> {
     assert!(seen < 20, "{seen} packets got past the verdict");
     Ok(())
 }
+
+#[test]
+fn packets_that_another_program_redirects_are_judged() -> Result<()> {
+    if skipped_without_root("packets_that_another_program_redirects") {
+        return Ok(());
+    }
+    // Routes lead to pods' interfaces here, which such programs need; on a bridge they do not.
+    let mut shop = Shop::enforcing(Link::PointToPoint, &shop::admit(&["good"]))?;
+    let (client, to) = (shop.lab.outside(), shop.pod("server"));
+    let bystander = Bystander::redirect_tcp(
+        shop.lab.node(),
+        client.interface(),
+        to.interface(),
+        &shop.lab.bpffs(),
+    )?;
+    let redirected = |patience, expected| -> Result<()> {
+        for family in Family::BOTH {
+            let before = bystander.packets()?;
+            let address = to.addresses().of(family);
+            let outcome = client.connect_tcp(address, TCP, patience);
+            assert_eq!(outcome, expected, "{family}");
+            assert!(bystander.packets()? > before, "{family}: none went there");
+        }
+        Ok(())
+    };
+    redirected(QUICK, Outcome::TimedOut)?;
+    let outside = client.addresses();
+    let admitted = [
+        shop::ingress("v4", &format!("ipBlock: {{cidr: {}/32}}", outside.v4)),
+        shop::ingress("v6", &format!("ipBlock: {{cidr: \"{}/128\"}}", outside.v6)),
+    ];
+    shop.apply(&admitted.concat())?;
+    redirected(PATIENT, Outcome::Reached)
+}

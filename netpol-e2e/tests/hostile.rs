@@ -64,6 +64,22 @@ fn enforce(shop: &mut Shop) -> Result<()> {
     shop.agent.start()
 }
 
+/// Over each link and in each family: first without an agent, then under the policies.
+fn before_and_under_policy(each: impl Fn(&Shop, Link, Family, bool)) -> Result<()> {
+    for link in Link::ALL {
+        let mut shop = open_shop(link)?;
+        for enforced in [false, true] {
+            if enforced {
+                enforce(&mut shop)?;
+            }
+            for family in Family::BOTH {
+                each(&shop, link, family, enforced);
+            }
+        }
+    }
+    Ok(())
+}
+
 fn send(from: &Host, to: IpAddr, packets: &[Vec<u8>]) {
     for packet in packets {
         from.send_raw(packet, to).expect("sent");
@@ -129,36 +145,26 @@ fn nothing_gets_out_of_a_pod_that_may_send_nowhere_and_nothing_into_one_that_tak
     if skipped_without_root("nothing_gets_out") {
         return Ok(());
     }
-    for link in Link::ALL {
-        let mut shop = open_shop(link)?;
+    before_and_under_policy(|shop, link, family, enforced| {
         let [server, good, bad, free] =
             ["server", "good", "bad", "free"].map(|name| shop.pod(name));
         let outside = shop.lab.outside();
-        for enforced in [false, true] {
+        let others = [outside.addresses().of(family), good.addresses().of(family)];
+        for (from, target, everywhere) in [(&bad, &outside, true), (&free, &server, false)] {
+            let to = target.addresses().of(family);
+            let context = format!("{link}, {family}, {} to {}", from.name(), target.name());
+            let hostile = all(from.addresses(), to, others, b'a', everywhere);
+            let arrived = came(&hostile, from, &good, target, to);
             if enforced {
-                enforce(&mut shop)?;
+                assert_eq!(arrived, [""; 0], "{context}");
+            } else {
+                assert_eq!(arrived.len(), hostile.len(), "{context}: {arrived:?}");
             }
-            for family in Family::BOTH {
-                let others = [outside.addresses().of(family), good.addresses().of(family)];
-                for (from, target, everywhere) in [(&bad, &outside, true), (&free, &server, false)]
-                {
-                    let to = target.addresses().of(family);
-                    let context = format!("{link}, {family}, {} to {}", from.name(), target.name());
-                    let hostile = all(from.addresses(), to, others, b'a', everywhere);
-                    let arrived = came(&hostile, from, &good, target, to);
-                    if enforced {
-                        assert_eq!(arrived, [""; 0], "{context}");
-                    } else {
-                        assert_eq!(arrived.len(), hostile.len(), "{context}: {arrived:?}");
-                    }
-                    let honest = all(good.addresses(), to, others, b'b', everywhere);
-                    let missing = missing(&honest, &good, target, to);
-                    assert_eq!(missing, [""; 0], "{context}: of one who may");
-                }
-            }
+            let honest = all(good.addresses(), to, others, b'b', everywhere);
+            let missing = missing(&honest, &good, target, to);
+            assert_eq!(missing, [""; 0], "{context}: of one who may");
         }
-    }
-    Ok(())
+    })
 }
 
 #[test]
@@ -166,59 +172,50 @@ fn nobody_sends_under_another_address() -> Result<()> {
     if skipped_without_root("nobody_sends_under_another_address") {
         return Ok(());
     }
-    for link in Link::ALL {
-        let mut shop = open_shop(link)?;
+    before_and_under_policy(|shop, link, family, enforced| {
         let [server, good, bad, free] =
             ["server", "good", "bad", "free"].map(|name| shop.pod(name));
         let outside = shop.lab.outside();
-        for enforced in [false, true] {
-            if enforced {
-                enforce(&mut shop)?;
-            }
-            for family in Family::BOTH {
-                let stranger: IpAddr = match family {
-                    Family::V4 => [203, 0, 113, 7].into(),
-                    Family::V6 => [0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 7].into(),
-                };
-                // (The node's own address it does not take from outside, with netpol or without.)
-                // A pod under a policy, and one under none.
-                for from in [&bad, &free] {
-                    let to = outside.addresses().of(family);
-                    let addresses = [
-                        server.addresses().of(family),
-                        good.addresses().of(family),
-                        stranger,
-                    ];
-                    let hostile: Vec<_> = (b'a'..)
-                        .zip(addresses)
-                        .flat_map(|(run, source)| Between::new(source, to, run).plain())
-                        .collect();
-                    let context = format!("{link}, {family}, {}", from.name());
-                    let arrived = came(&hostile, from, &good, &outside, to);
-                    let expected = if enforced { 0 } else { hostile.len() };
-                    assert_eq!(arrived.len(), expected, "{context}: {arrived:?}");
-                }
-                // Under its own, the one that is under no policy sends what it likes.
-                let to = outside.addresses().of(family);
-                let own = Between::new(free.addresses().of(family), to, b'd').plain();
-                assert_eq!(
-                    missing(&own, &free, &outside, to),
-                    [""; 0],
-                    "{link}, {family}"
-                );
-                // What it is allowed to send, under the address of one who may receive it.
-                let to = server.addresses().of(family);
-                let as_good = Between::new(good.addresses().of(family), to, b'e').plain();
-                let arrived = came(&as_good, &free, &good, &server, to);
-                assert_eq!(
-                    arrived.is_empty(),
-                    enforced,
-                    "{link}, {family}: {arrived:?}"
-                );
-            }
+        let stranger: IpAddr = match family {
+            Family::V4 => [203, 0, 113, 7].into(),
+            Family::V6 => [0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 7].into(),
+        };
+        // (The node's own address it does not take from outside, with netpol or without.)
+        // A pod under a policy, and one under none.
+        for from in [&bad, &free] {
+            let to = outside.addresses().of(family);
+            let addresses = [
+                server.addresses().of(family),
+                good.addresses().of(family),
+                stranger,
+            ];
+            let hostile: Vec<_> = (b'a'..)
+                .zip(addresses)
+                .flat_map(|(run, source)| Between::new(source, to, run).plain())
+                .collect();
+            let context = format!("{link}, {family}, {}", from.name());
+            let arrived = came(&hostile, from, &good, &outside, to);
+            let expected = if enforced { 0 } else { hostile.len() };
+            assert_eq!(arrived.len(), expected, "{context}: {arrived:?}");
         }
-    }
-    Ok(())
+        // Under its own, the one that is under no policy sends what it likes.
+        let to = outside.addresses().of(family);
+        let own = Between::new(free.addresses().of(family), to, b'd').plain();
+        assert_eq!(
+            missing(&own, &free, &outside, to),
+            [""; 0],
+            "{link}, {family}"
+        );
+        // What it is allowed to send, under the address of one who may receive it.
+        let to = server.addresses().of(family);
+        let as_good = Between::new(good.addresses().of(family), to, b'e').plain();
+        let arrived = came(&as_good, &free, &good, &server, to);
+        assert_eq!(
+            arrived.is_empty(),
+            enforced,
+            "{link}, {family}: {arrived:?}"
+        );
+    })
 }
 
 /// A datagram with a mark, and the mark.
@@ -273,51 +270,42 @@ fn what_was_judged_is_not_written_over_by_later_fragments() -> Result<()> {
     if skipped_without_root("what_was_judged_is_not_written_over") {
         return Ok(());
     }
-    for link in Link::ALL {
-        let mut shop = open_shop(link)?;
+    before_and_under_policy(|shop, link, family, enforced| {
         let [good, bad] = ["good", "bad"].map(|name| shop.pod(name));
-        for enforced in [false, true] {
-            if enforced {
-                enforce(&mut shop)?;
-            }
-            for family in Family::BOTH {
-                let [from, to] = [&bad, &good].map(|host| host.addresses().of(family));
-                let part = |id: u32, offset: u16, more: bool| {
-                    build::packet(from, to)
-                        .identification(id)
-                        .fragment(offset, more)
-                };
-                // The first fragment, to the port that is allowed, has 24 bytes.
-                let first = |id| part(id, 0, true).payload(&[0x22; 16]).udp(40_000, ALLOWED);
-                let rest = |id, offset, mark: &[u8]| part(id, offset, false).protocol(17, mark);
-                let mut tap = Tap::on(&good).expect("a tap");
-                let marks = [
-                    b"over-the-ports-1",
-                    b"over-the-data-22",
-                    b"another-packet-3",
-                ];
-                let other_port = part(31, 0, true).payload(marks[0]).udp(40_000, SERVED);
-                let id = if enforced { 100 } else { 0 };
-                for frame in [
-                    first(id + 31),
-                    other_port,
-                    first(id + 32),
-                    rest(id + 32, 1, marks[1]),
-                    rest(id + 33, 3, marks[2]),
-                ] {
-                    send(&bad, to, &[frame[14..].to_vec()]);
-                }
-                let last = b"what-comes-after";
-                for frame in [first(id + 34), rest(id + 34, 3, last)] {
-                    send(&bad, to, &[frame[14..].to_vec()]);
-                }
-                let came = tap.came_before(last, &marks.map(|mark| &mark[..]));
-                let expected: &[usize] = if enforced { &[] } else { &[0, 1, 2] };
-                assert_eq!(came, expected, "{link}, {family}");
-            }
+        let [from, to] = [&bad, &good].map(|host| host.addresses().of(family));
+        let part = |id: u32, offset: u16, more: bool| {
+            build::packet(from, to)
+                .identification(id)
+                .fragment(offset, more)
+        };
+        // The first fragment, to the port that is allowed, has 24 bytes.
+        let first = |id| part(id, 0, true).payload(&[0x22; 16]).udp(40_000, ALLOWED);
+        let rest = |id, offset, mark: &[u8]| part(id, offset, false).protocol(17, mark);
+        let mut tap = Tap::on(&good).expect("a tap");
+        let marks = [
+            b"over-the-ports-1",
+            b"over-the-data-22",
+            b"another-packet-3",
+        ];
+        let other_port = part(31, 0, true).payload(marks[0]).udp(40_000, SERVED);
+        let id = if enforced { 100 } else { 0 };
+        for frame in [
+            first(id + 31),
+            other_port,
+            first(id + 32),
+            rest(id + 32, 1, marks[1]),
+            rest(id + 33, 3, marks[2]),
+        ] {
+            send(&bad, to, &[frame[14..].to_vec()]);
         }
-    }
-    Ok(())
+        let last = b"what-comes-after";
+        for frame in [first(id + 34), rest(id + 34, 3, last)] {
+            send(&bad, to, &[frame[14..].to_vec()]);
+        }
+        let came = tap.came_before(last, &marks.map(|mark| &mark[..]));
+        let expected: &[usize] = if enforced { &[] } else { &[0, 1, 2] };
+        assert_eq!(came, expected, "{link}, {family}");
+    })
 }
 
 /// A frame to everyone on the link.

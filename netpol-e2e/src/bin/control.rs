@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use netpol_e2e::control::{self, Plan, Size, report::Report};
+use netpol_e2e::{
+    control::{self, Plan, Size, report::Report},
+    exit,
+};
 
 /// What the control plane costs: an agent, a real kernel, clusters of up to 100,000 pods.
 ///
@@ -53,14 +56,7 @@ const MARKS: [&str; 2] = [
 ];
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit::code(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<bool> {

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 use netpol_e2e::{
     cluster::{Cni, Lent, Options, ProxyMode},
+    exit,
     install::{self, IMAGE_VARIABLE},
     lab::workspace,
     upstream::{self, FOCUS, Suite, Summary},
@@ -53,14 +54,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit::code(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<bool> {

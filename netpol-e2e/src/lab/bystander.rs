@@ -1,8 +1,9 @@
-//! A TC program of somebody else: it counts packets and passes them on.
+//! A TC program of somebody else: it counts packets and passes them on, or sends them elsewhere.
 //!
 //! Loaded through bpf(2) itself, without a loader library: what the agent's library does to other
 //! programs is what is tested here. It works on every kernel the project does.
 
+mod program;
 mod syscall;
 
 use std::{
@@ -68,7 +69,7 @@ impl Bystander {
     pub fn attach_tcx(node: &Host, interface: &str, side: HookSide) -> Result<Self> {
         let attach = || {
             let ifindex = ifindex(interface)?;
-            let (counter, program) = load()?;
+            let (counter, program) = load(program::count)?;
             let request = LinkCreate {
                 prog_fd: program.as_raw_fd().cast_unsigned(),
                 ifindex,
@@ -101,7 +102,35 @@ impl Bystander {
         priority: u16,
         bpffs: &Path,
     ) -> Result<Self> {
-        let (counter, program) = load().doing(|| "load a program".to_owned())?;
+        let loaded = load(program::count).doing(|| "load a program".to_owned())?;
+        Self::attach_filter(node, interface, side, priority, bpffs, loaded)
+    }
+
+    /// Attaches, as a filter of the clsact qdisc where packets come into the node from `from`, a program that sends
+    /// TCP packets straight to their receiver through `to`: past the node's routes and filters, as load balancers do.
+    /// Only these packets are counted.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface, or `tc` fails.
+    pub fn redirect_tcp(node: &Host, from: &str, to: &str, bpffs: &Path) -> Result<Self> {
+        let loaded = node
+            .netns()
+            .inside(|| ifindex(to))
+            .and_then(|to: io::Result<u32>| to)
+            .and_then(|to| load(|counter| program::redirect_tcp(counter, to)))
+            .doing(|| format!("load a program that redirects to {to}"))?;
+        Self::attach_filter(node, from, HookSide::Ingress, 10, bpffs, loaded)
+    }
+
+    fn attach_filter(
+        node: &Host,
+        interface: &str,
+        side: HookSide,
+        priority: u16,
+        bpffs: &Path,
+        (counter, program): (OwnedFd, OwnedFd),
+    ) -> Result<Self> {
         let pin = bpffs.join(format!("bystander-{}", fastrand::u32(..)));
         pin_at(&program, &pin).doing(|| format!("pin {}", pin.display()))?;
         let path = pin.to_string_lossy();
@@ -198,14 +227,14 @@ pub fn tcx_programs(node: &Host, interface: &str, side: HookSide) -> Result<Vec<
 /// Those of bpf(2).
 pub fn pin_foreign_program(bpffs: &Path, name: &str) -> Result<PathBuf> {
     let path = bpffs.join(name);
-    load()
+    load(program::count)
         .and_then(|(_, program)| pin_at(&program, &path))
         .doing(|| format!("pin {}", path.display()))?;
     Ok(path)
 }
 
-/// A map of one counter, and the program that counts in it.
-fn load() -> io::Result<(OwnedFd, OwnedFd)> {
+/// A map of one counter, and a program that counts in it.
+fn load<I: AsRef<[u64]>>(instructions: impl FnOnce(i32) -> I) -> io::Result<(OwnedFd, OwnedFd)> {
     const ARRAY: u32 = 2;
     const SCHED_CLS: u32 = 3;
     let counter = bpf_fd(
@@ -218,6 +247,7 @@ fn load() -> io::Result<(OwnedFd, OwnedFd)> {
         },
     )?;
     let instructions = instructions(counter.as_raw_fd());
+    let instructions = instructions.as_ref();
     let request = ProgramLoad {
         prog_type: SCHED_CLS,
         insn_cnt: instructions.len() as u32,
@@ -238,27 +268,4 @@ fn pin_at(program: &OwnedFd, path: &Path) -> io::Result<()> {
         flags: 0,
     };
     bpf(command::OBJ_PIN, &request).map(drop)
-}
-
-/// `counter[0] += 1; return -1`, where -1 is TCX_NEXT and TC_ACT_UNSPEC: on to the next program.
-fn instructions(counter: i32) -> [u64; 11] {
-    let instruction = |code: u8, dst: u8, src: u8, offset: i16, immediate: i32| {
-        u64::from(code)
-            | u64::from(src << 4 | dst) << 8
-            | u64::from(offset.cast_unsigned()) << 16
-            | u64::from(immediate.cast_unsigned()) << 32
-    };
-    [
-        instruction(0x62, 10, 0, -4, 0),     // *(u32 *)(r10 - 4) = 0
-        instruction(0xbf, 2, 10, 0, 0),      // r2 = r10
-        instruction(0x07, 2, 0, 0, -4),      // r2 += -4
-        instruction(0x18, 1, 1, 0, counter), // r1 = map, in two words
-        0,
-        instruction(0x85, 0, 0, 0, 1),  // r0 = map_lookup_elem(r1, r2)
-        instruction(0x15, 0, 0, 2, 0),  // if r0 == 0 skip two
-        instruction(0xb7, 1, 0, 0, 1),  // r1 = 1
-        instruction(0xdb, 0, 1, 0, 0),  // lock *(u64 *)r0 += r1
-        instruction(0xb7, 0, 0, 0, -1), // r0 = -1
-        instruction(0x95, 0, 0, 0, 0),  // exit
-    ]
 }
