@@ -20,6 +20,15 @@ const PROGRAMS: &[Program] = &[
     ("fragments", &[]),
     ("reject", &[]),
     ("icmp_errors", &[]),
+    (
+        "restart",
+        &["an_agent_killed_at_random", "without_policies"],
+    ),
+    ("hooks", &["killed_while_it_changes"]),
+    (
+        "attach",
+        &["there_before", "keep_their_order", "stays_as_it_is"],
+    ),
     ("rights", &[]),
 ];
 
