@@ -13,7 +13,9 @@ use aya::maps::MapData;
 use netpol_api::{CounterRow, Endpoint, RuleRef, Status};
 use netpol_datapath::build::{packet, tcp};
 use netpol_e2e::{
-    lab::{Connection, Family, Host, Link, Outcome, PATIENT, QUICK, Result, skipped_without_root},
+    lab::{
+        Connection, Family, Host, Link, Outcome, PATIENT, QUICK, Result, skip, skipped_without_root,
+    },
     shop::{self, Shop, TCP},
 };
 
@@ -107,8 +109,9 @@ fn a_flood_of_one_pod_uses_up_its_own_share_and_nobody_elses() -> Result<()> {
         let later = endpoint(&shop, "bad")?.connections;
         assert_eq!(later.refused, flooder.refused, "{context}");
         assert_eq!(held.echo(PATIENT), Outcome::Reached, "{context}");
-        // What nobody answers has less time while its endpoint holds so much.
-        let deadline = Instant::now() + Duration::from_secs(20);
+        // What nobody answers has less time while its endpoint holds so much. On a slow machine some are over before,
+        // and what is left is too little for that.
+        let deadline = Instant::now() + Duration::from_secs(60);
         while endpoint(&shop, "bad")?.connections.new > 0 {
             assert!(Instant::now() < deadline, "{context}: the flood stays");
             std::thread::sleep(Duration::from_millis(100));
@@ -224,9 +227,18 @@ fn preflight_tells_what_the_kernel_says_that_the_maps_take() -> Result<()> {
         .collect();
     let mut compared = 0;
     for (name, [at_once, full]) in &told {
-        let Some(kernel) = kernel_bytes(&shop, name) else {
+        let Some(Kernel { bytes, content }) = kernel_bytes(&shop, name) else {
             continue;
         };
+        if name.starts_with("CONNTRACK") && bytes == content {
+            // Linux 5.11 to 6.3.
+            skip(
+                "preflight_tells",
+                "this kernel tells what keys and values take, and no more",
+            );
+            return Ok(());
+        }
+        let kernel = bytes;
         println!("{name}: {at_once} to {full} bytes told, {kernel} by the kernel");
         if *at_once > 1 << 20 {
             // Maps that fill later hold something already; the kernel adds its bookkeeping. Before Linux 5.11 it
@@ -243,14 +255,28 @@ fn preflight_tells_what_the_kernel_says_that_the_maps_take() -> Result<()> {
     Ok(())
 }
 
-/// What the kernel says that a pinned map takes.
-fn kernel_bytes(shop: &Shop, name: &str) -> Option<u64> {
+/// What a pinned map takes.
+struct Kernel {
+    /// In the kernel's words.
+    bytes: u64,
+    /// Its keys and values, if it is full, in whole pages.
+    content: u64,
+}
+
+fn kernel_bytes(shop: &Shop, name: &str) -> Option<Kernel> {
     let versions = fs::read_dir(shop.agent.bpffs()).expect("the pins");
     let mut paths = versions.map(|entry| entry.expect("a directory").path().join("maps"));
     let path = paths.find(|path| path.join(name).exists())?.join(name);
     let map = MapData::from_pin(path).expect("open the pin");
     let fd = map.fd().as_fd().as_raw_fd();
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).expect("fdinfo");
-    let line = info.lines().find(|line| line.starts_with("memlock:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
+    let told = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).expect("fdinfo");
+    let number = |name: &str| -> Option<u64> {
+        let line = told.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    let element = number("key_size:")? + number("value_size:")?;
+    Some(Kernel {
+        bytes: number("memlock:")?,
+        content: (number("max_entries:")? * element).next_multiple_of(4096),
+    })
 }
