@@ -12,6 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+
 use self::syscall::{
     LinkCreate, MapCreate, MapElement, ObjectInfo, ObjectPin, ProgramInfo, ProgramLoad,
     ProgramQuery, bpf, bpf_fd, bpf_mut, command, ifindex,
@@ -237,6 +239,9 @@ pub fn pin_foreign_program(bpffs: &Path, name: &str) -> Result<PathBuf> {
 fn load<I: AsRef<[u64]>>(instructions: impl FnOnce(i32) -> I) -> io::Result<(OwnedFd, OwnedFd)> {
     const ARRAY: u32 = 2;
     const SCHED_CLS: u32 = 3;
+    // Kernels before 5.11 count maps and programs against this, the agent's too: they are of the same user. Where it
+    // cannot be raised and matters, the next call fails.
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     let counter = bpf_fd(
         command::MAP_CREATE,
         &MapCreate {

@@ -120,6 +120,8 @@ impl Fuzzers {
             .arg(format!("-max_total_time={}", time.as_secs()))
             .arg(format!("-max_len={LONGEST_INPUT}"))
             .arg(format!("-artifact_prefix={}/", fixtures.display()))
+            // What takes long does so on a machine that others use.
+            .arg("-report_slow_units=600")
             .arg("-print_final_stats=1")
             .arg(&corpus)
             .arg(self.inputs.join("seeds").join(name))
