@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use crate::report::Line;
+use crate::report::{Line, Verdict};
 
 pub use machine::Machine;
 
@@ -24,6 +24,26 @@ pub struct Results {
     pub rounds: usize,
     /// Each scenario.
     pub lines: Vec<Line>,
+}
+
+impl Results {
+    /// How many targets there are, and what became of them.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let count = |verdict| {
+            self.lines
+                .iter()
+                .filter(|line| line.verdict == verdict)
+                .count()
+        };
+        format!(
+            "Of {} targets {} are met, {} are missed, and {} are below the floor of this machine",
+            self.lines.len(),
+            count(Verdict::Met),
+            count(Verdict::Missed),
+            count(Verdict::Below)
+        )
+    }
 }
 
 /// The marks of the table.

@@ -18,6 +18,8 @@ pub enum Verdict {
     Met,
     /// It is not.
     Missed,
+    /// It is not, and cannot be: it is below the floor.
+    Below,
     /// There is none: IPv6 without its IPv4.
     None,
 }
@@ -29,6 +31,7 @@ impl Verdict {
         match self {
             Self::Met => "met",
             Self::Missed => "MISSED",
+            Self::Below => "below the floor",
             Self::None => "",
         }
     }
@@ -47,7 +50,7 @@ pub struct Line {
     pub family: Family,
     /// What was measured.
     pub measured: Measured,
-    /// What was counted, unless another scenario runs the same instructions.
+    /// What was counted, of this scenario or of one before that runs the same instructions.
     pub cost: Option<Cost>,
     /// Nanoseconds that it may cost with IPv4.
     pub limit: f64,
@@ -72,6 +75,7 @@ impl Line {
         };
         let verdict = match target {
             Some(target) if measured.nanoseconds.median <= target => Verdict::Met,
+            Some(target) if target < measured.floor.median => Verdict::Below,
             Some(_) => Verdict::Missed,
             None => Verdict::None,
         };

@@ -43,6 +43,20 @@ impl Verdict {
     }
 }
 
+/// What no tracking of connections goes without, whatever else it does for a packet. It is measured in the same rounds
+/// as the packet, over maps as large: a target below it cannot be met on that machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Floor {
+    /// The packet belongs to no connection that is tracked.
+    Nothing,
+    /// The look-up that finds its connection.
+    Found,
+    /// Two look-ups that find none: among those that were answered, and among those that were not.
+    Absent,
+    /// The same, and one that is put among those that were not answered.
+    Opened,
+}
+
 /// Packets of one kind.
 pub struct Scenario {
     /// What is counted or measured, without direction and family.
@@ -59,6 +73,8 @@ pub struct Scenario {
     pub verdict: Verdict,
     /// Each packet opens a connection.
     pub opens: bool,
+    /// The pod's connections are tracked.
+    pub tracked: bool,
     /// Nanoseconds that one may cost, for IPv4.
     pub target: f64,
     /// Another scenario differs only in how much is in the maps, and runs the same instructions.
@@ -70,6 +86,17 @@ impl Scenario {
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}, {}, {}", self.what, self.way(), self.family.name())
+    }
+
+    /// What it cannot cost less than.
+    #[must_use]
+    pub const fn floor(&self) -> Floor {
+        match (self.verdict, self.opens, self.tracked) {
+            (_, true, _) => Floor::Opened,
+            (Verdict::Drop, ..) => Floor::Absent,
+            (Verdict::Next, _, true) => Floor::Found,
+            (Verdict::Next, _, false) => Floor::Nothing,
+        }
     }
 
     /// The direction in words.

@@ -1,4 +1,4 @@
-//! The chart: a bar for each kind of packet to the pod by IPv4, with its target and the yardstick as
+//! The chart: a bar for each kind of packet to the pod by IPv4, with its target and its floor as
 //! lines across it.
 
 use anyhow::anyhow;
@@ -6,7 +6,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::Results;
-use crate::report::Line;
+use crate::report::{Line, Verdict};
 
 const WIDTH: i32 = 860;
 const ROW: i32 = 26;
@@ -21,8 +21,9 @@ const MOST: f64 = 2_000.0;
 
 const MET: RGBColor = RGBColor(46, 125, 50);
 const MISSED: RGBColor = RGBColor(198, 90, 30);
+const BELOW_FLOOR: RGBColor = RGBColor(176, 150, 60);
 const GRID: RGBColor = RGBColor(215, 215, 215);
-const YARDSTICK: RGBColor = RGBColor(140, 140, 140);
+const FLOOR: RGBColor = RGBColor(140, 140, 140);
 const TEXT: RGBColor = RGBColor(40, 40, 40);
 
 /// The chart.
@@ -51,7 +52,7 @@ fn draw(root: &Area<'_>, results: &Results, lines: &[&Line], height: i32) -> Dra
     let words = |size: i32| ("sans-serif", size).into_font().color(&TEXT);
     root.fill(&WHITE)?;
     root.draw_text(
-        "Nanoseconds a packet, to the pod, IPv4 (logarithmic). Black: the target. Grey: the yardstick.",
+        "Nanoseconds a packet, to the pod, IPv4 (logarithmic). Black: the target. Grey: the floor.",
         &words(16),
         (10, 12),
     )?;
@@ -65,17 +66,21 @@ fn draw(root: &Area<'_>, results: &Results, lines: &[&Line], height: i32) -> Dra
     for (row, line) in lines.iter().enumerate() {
         let top = ABOVE + ROW * row as i32;
         let measured = line.measured.nanoseconds.median;
-        let color = if measured <= line.limit { MET } else { MISSED };
+        let color = match line.verdict {
+            Verdict::Met | Verdict::None => MET,
+            Verdict::Missed => MISSED,
+            Verdict::Below => BELOW_FLOOR,
+        };
         let corners = [(NAMES, top + 4), (x(measured), top + ROW - 4)];
         root.draw(&Rectangle::new(corners, color.filled()))?;
-        let yardstick = x(line.measured.yardstick.median);
-        let across = vec![(yardstick, top + 3), (yardstick, top + ROW - 3)];
-        root.draw(&PathElement::new(across, YARDSTICK.stroke_width(3)))?;
+        let floor = x(line.measured.floor.median);
+        let across = vec![(floor, top + 3), (floor, top + ROW - 3)];
+        root.draw(&PathElement::new(across, FLOOR.stroke_width(3)))?;
         let target = x(line.limit);
         let across = vec![(target, top + 1), (target, top + ROW - 1)];
         root.draw(&PathElement::new(across, BLACK.stroke_width(3)))?;
         root.draw_text(&line.what, &words(13), (10, top + 6))?;
-        let behind = x(measured).max(target).max(yardstick) + 6;
+        let behind = x(measured).max(target).max(floor) + 6;
         root.draw_text(&format!("{measured:.0}"), &words(12), (behind, top + 7))?;
     }
     Ok(())

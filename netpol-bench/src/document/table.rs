@@ -26,7 +26,7 @@ pub(super) fn markdown(results: &Results) -> String {
         results.rounds
     );
     text.push_str(
-        "| nanoseconds a packet | target | to the pod, IPv4 | IPv6 | from the pod, IPv4 | IPv6 | yardstick | instructions |\n",
+        "| nanoseconds a packet | target | to the pod, IPv4 | IPv6 | from the pod, IPv4 | IPv6 | floor | instructions |\n",
     );
     text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|\n");
     for what in kinds(&results.lines) {
@@ -45,18 +45,14 @@ pub(super) fn markdown(results: &Results) -> String {
         let _ = writeln!(
             text,
             " {:.0} | {} |",
-            first.measured.yardstick.median,
+            first.measured.floor.median,
             instructions.unwrap_or_default()
         );
     }
-    let missed = results.lines.iter();
-    let missed = missed
-        .filter(|line| line.verdict == Verdict::Missed)
-        .count();
     let _ = writeln!(
         text,
-        "\n{missed} of {} miss their target (in bold).\n\n![nanoseconds a packet](performance/path.svg)",
-        results.lines.len()
+        "\n{} (missed: bold; below the floor: italic).\n\n![nanoseconds a packet](performance/path.svg)",
+        results.summary()
     );
     text
 }
@@ -64,10 +60,10 @@ pub(super) fn markdown(results: &Results) -> String {
 fn cell(line: &Line) -> String {
     let spread = &line.measured.nanoseconds;
     let text = format!("{:.0} ± {:.0}", spread.median, spread.deviation);
-    if line.verdict == Verdict::Missed {
-        format!("**{text}**")
-    } else {
-        text
+    match line.verdict {
+        Verdict::Missed => format!("**{text}**"),
+        Verdict::Below => format!("*{text}*"),
+        Verdict::Met | Verdict::None => text,
     }
 }
 

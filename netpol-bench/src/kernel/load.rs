@@ -28,6 +28,8 @@ pub struct Kernel {
 pub(super) enum Callee {
     Empty,
     Yardstick,
+    Absent,
+    Open,
     FromEndpoint,
     ToEndpoint,
 }
@@ -37,13 +39,15 @@ impl Callee {
         match self {
             Self::Empty => "bench_empty",
             Self::Yardstick => "bench_yardstick",
+            Self::Absent => "bench_absent",
+            Self::Open => "bench_open",
             Self::FromEndpoint => maps::FROM_ENDPOINT,
             Self::ToEndpoint => maps::TO_ENDPOINT,
         }
     }
 
     const fn is_ours(self) -> bool {
-        matches!(self, Self::Empty | Self::Yardstick)
+        !matches!(self, Self::FromEndpoint | Self::ToEndpoint)
     }
 }
 
@@ -51,6 +55,7 @@ const WALKER: &str = "bench_walk";
 const WALK: &str = "BENCH_WALK";
 const NEXT: &str = "BENCH_NEXT";
 const KEYS: &str = "BENCH_KEYS";
+const OPENED: &str = "BENCH_NEW";
 
 impl Kernel {
     /// Loads both objects, with empty maps.
@@ -82,8 +87,14 @@ impl Kernel {
             .btf(None)
             .load(bench)
             .context("load what they are measured against")?;
-        for name in [WALKER, Callee::Empty.name(), Callee::Yardstick.name()] {
-            load(&mut bench, name)?;
+        load(&mut bench, WALKER)?;
+        for callee in [
+            Callee::Empty,
+            Callee::Yardstick,
+            Callee::Absent,
+            Callee::Open,
+        ] {
+            load(&mut bench, callee.name())?;
         }
         Ok(Self {
             shipped,
@@ -163,6 +174,11 @@ impl Kernel {
         let v4 = clear::<4, 4>(map(&mut self.shipped, maps::CONNTRACK_NEW_V4)?)?;
         let v6 = clear::<7, 4>(map(&mut self.shipped, maps::CONNTRACK_NEW_V6)?)?;
         Ok(v4 + v6)
+    }
+
+    /// Forgets the keys that [`Callee::Open`] has put into its map.
+    pub(super) fn forget_opened(&mut self) -> anyhow::Result<usize> {
+        clear::<4, 4>(map(&mut self.bench, OPENED)?)
     }
 
     /// Reads the events away, as the agent does.

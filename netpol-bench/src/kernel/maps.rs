@@ -9,6 +9,7 @@ use netpol_common::held::{Held, Swept};
 
 /// Words of the largest values.
 const ENDPOINT: usize = size_of::<Endpoint>() / 4;
+const CACHED: usize = size_of::<u64>() / 4;
 const HELD: usize = size_of::<Held>() / 4;
 const SWEPT: usize = size_of::<Swept>() / 4;
 
@@ -27,6 +28,7 @@ pub(super) fn change(map: &mut Map, how: Change, key: &[u8], value: &[u8]) -> an
     match map {
         Map::Array(_) if how == Change::Remove => Ok(()),
         Map::Array(_) => match sizes.1 {
+            CACHED => array::<CACHED>(map, key, value),
             ENDPOINT => array::<ENDPOINT>(map, key, value),
             HELD => array::<HELD>(map, key, value),
             SWEPT => array::<SWEPT>(map, key, value),

@@ -52,6 +52,8 @@ pub struct Measured {
     pub nanoseconds: Spread,
     /// A look-up in a hash of as many keys as the scenario has peers.
     pub yardstick: Spread,
+    /// What the look-ups take that no packet of the kind goes without: [`crate::scenario::Floor`].
+    pub floor: Spread,
 }
 
 /// Measures a scenario, on maps that hold nothing else.
@@ -65,6 +67,7 @@ pub fn measure(kernel: &mut Kernel, scenario: &Scenario, plan: Plan) -> anyhow::
     Ok(Measured {
         nanoseconds: Spread::of(&of(|round| round.scenario)),
         yardstick: Spread::of(&of(|round| round.yardstick)),
+        floor: Spread::of(&of(|round| round.floor)),
     })
 }
 

@@ -8,7 +8,7 @@ use netpol_common::maps;
 use super::Kernel;
 use super::load::Callee;
 use super::maps::Change;
-use crate::scenario::{Entry, INTERFACE, Scenario, Verdict, Walk, yardstick};
+use crate::scenario::{Entry, Floor, INTERFACE, Scenario, Verdict, Walk, yardstick};
 
 /// How much is run.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,7 @@ pub struct Plan {
 pub(super) struct Round {
     pub(super) scenario: f64,
     pub(super) yardstick: f64,
+    pub(super) floor: f64,
 }
 
 /// The rounds of a scenario, after one that is not counted.
@@ -96,9 +97,24 @@ fn one(
     if Verdict::of(found) != Some(Verdict::Next) {
         bail!("the yardstick did not find its key");
     }
+    let yardstick = looked - bare;
+    let floor = match scenario.floor() {
+        Floor::Nothing => 0.0,
+        Floor::Found => yardstick,
+        Floor::Absent => kernel.run(Callee::Absent, walk, packets)?.0 - nothing,
+        Floor::Opened => {
+            let (spent, _) = kernel.run(Callee::Open, walk, packets)?;
+            let opened = kernel.forget_opened()?;
+            if opened != packets as usize {
+                bail!("{packets} packets put {opened} keys into the map of the floor");
+            }
+            spent - nothing
+        }
+    };
     Ok(Round {
         scenario: spent - nothing,
-        yardstick: looked - bare,
+        yardstick,
+        floor,
     })
 }
 

@@ -152,7 +152,10 @@ impl Way {
     fn no_policy(self) -> Scenario {
         let walk = self.segments((PEERS, SOME), WEB, SYN).opening();
         let state = pod::free(self.family);
-        self.scenario("pod in no policy".to_owned(), state, walk, 10.0)
+        Scenario {
+            tracked: false,
+            ..self.scenario("pod in no policy".to_owned(), state, walk, 10.0)
+        }
     }
 
     fn service(self) -> Scenario {
@@ -180,6 +183,7 @@ impl Way {
             walk,
             verdict: Verdict::Next,
             opens: false,
+            tracked: true,
             target,
             same_code: false,
         }

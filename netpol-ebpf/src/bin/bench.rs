@@ -5,11 +5,13 @@
 //! bench_walk        makes the packet one of another peer and port, then calls what is measured
 //! bench_empty       does nothing: what is left when nothing is measured
 //! bench_yardstick   one look-up in a hash, by a key of 16 bytes that is the packet's own
+//! bench_absent      two of keys that are not there, in hashes as large as those of connections
+//! bench_open        the same, and the key is put into the second
 //! ```
 #![no_std]
 #![no_main]
 
-use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, TC_ACT_UNSPEC};
+use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{classifier, map};
 use aya_ebpf::maps::{Array, HashMap, ProgramArray};
 use aya_ebpf::programs::TcContext;
@@ -37,6 +39,11 @@ static BENCH_WALK: Array<Walk> = Array::with_max_entries(1, 0);
 static BENCH_NEXT: ProgramArray = ProgramArray::with_max_entries(1, 0);
 #[map]
 static BENCH_KEYS: HashMap<[u32; 4], u32> = HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
+
+#[map]
+static BENCH_REPLIED: HashMap<[u32; 4], [u32; 4]> = HashMap::with_max_entries(131_072, 0);
+#[map]
+static BENCH_NEW: HashMap<[u32; 4], [u32; 4]> = HashMap::with_max_entries(32_768, 0);
 
 /// Offsets of the peer's address (of IPv6 its last word) and of the ports.
 const FROM_PEER_V4: (usize, usize) = (26, 34);
@@ -96,22 +103,65 @@ fn bench_empty(_context: TcContext) -> i32 {
 
 #[classifier]
 fn bench_yardstick(context: TcContext) -> i32 {
-    let (start, end) = (context.data(), context.data_end());
-    if start + 38 > end {
+    let Some(key) = key(&context, FROM_PEER_V4) else {
         return 0;
+    };
+    // SAFETY: an element lives at least as long as this run of the program (RCU).
+    match unsafe { BENCH_KEYS.get(&key) } {
+        Some(_) => TC_ACT_UNSPEC,
+        None => 0,
+    }
+}
+
+#[classifier]
+fn bench_absent(context: TcContext) -> i32 {
+    match absent(&context) {
+        Some(_) => TC_ACT_UNSPEC,
+        None => 0,
+    }
+}
+
+#[classifier]
+fn bench_open(context: TcContext) -> i32 {
+    let Some(key) = absent(&context) else {
+        return 0;
+    };
+    match BENCH_NEW.insert(&key, &key, BPF_NOEXIST.into()) {
+        Ok(()) => TC_ACT_UNSPEC,
+        Err(_) => 0,
+    }
+}
+
+/// The packet's key, if it is in neither map.
+#[inline(always)]
+fn absent(context: &TcContext) -> Option<[u32; 4]> {
+    let walk = BENCH_WALK.get(0)?;
+    let key = match walk.shape {
+        0 => key(context, FROM_PEER_V4),
+        1 => key(context, TO_PEER_V4),
+        2 => key(context, FROM_PEER_V6),
+        _ => key(context, TO_PEER_V6),
+    }?;
+    // SAFETY: as in `bench_yardstick`.
+    let there = unsafe { BENCH_REPLIED.get(&key).is_some() || BENCH_NEW.get(&key).is_some() };
+    (!there).then_some(key)
+}
+
+/// The key of a packet's connection.
+#[inline(always)]
+fn key(context: &TcContext, (address, ports): (usize, usize)) -> Option<[u32; 4]> {
+    let (start, end) = (context.data(), context.data_end());
+    if start + ports + 4 > end {
+        return None;
     }
     // SAFETY: as in `write`.
     let (address, ports) = unsafe {
         (
-            ((start + 26) as *const u32).read_volatile(),
-            ((start + 34) as *const u32).read_volatile(),
+            ((start + address) as *const u32).read_volatile(),
+            ((start + ports) as *const u32).read_volatile(),
         )
     };
-    // SAFETY: an element lives at least as long as this run of the program (RCU).
-    match unsafe { BENCH_KEYS.get(&[1, address, ports, 6]) } {
-        Some(_) => TC_ACT_UNSPEC,
-        None => 0,
-    }
+    Some([1, address, ports, 6])
 }
 
 /// The ring buffer's licence is not needed here, but the kernel is told the same.
