@@ -1,5 +1,6 @@
 //! The kernel's side: loading the programs, their maps, and where they are attached.
 
+mod cache;
 pub(crate) mod clock;
 pub(crate) mod clsact;
 pub(crate) mod counters;

@@ -54,6 +54,7 @@ impl Line {
         let pairs = [
             (self.now.instructions, was.instructions),
             (self.now.lookups, was.lookups),
+            (self.now.arrays, was.arrays),
             (self.now.writes, was.writes),
         ];
         if pairs.iter().any(|(now, was)| now > was) {
@@ -124,6 +125,7 @@ mod tests {
         let cost = |instructions, lookups| Cost {
             instructions,
             lookups,
+            arrays: 4,
             writes: 0,
         };
         let line = Line {

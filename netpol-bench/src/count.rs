@@ -17,8 +17,10 @@ use crate::sizes::{self, Globals};
 pub struct Cost {
     /// Instructions carried out, as compiled.
     pub instructions: u64,
-    /// Maps looked into, the counters' included.
+    /// Look-ups in hashes and prefix maps: each is a call of the kernel.
     pub lookups: u64,
+    /// Look-ups in arrays, the counters' included: the kernel puts them into the program.
+    pub arrays: u64,
     /// Entries of maps written or removed.
     pub writes: u64,
 }
@@ -88,6 +90,7 @@ fn one(machine: &mut Machine, scenario: &Scenario) -> anyhow::Result<Cost> {
     Ok(Cost {
         instructions: run.instructions,
         lookups: calls(&["look up"]),
+        arrays: calls(&["index"]),
         writes: calls(&["write", "remove"]),
     })
 }

@@ -1,9 +1,13 @@
 //! The `endpoint` maps: host interface index -> what is known of the pod behind it.
 //!
 //! ```text
-//! endpoint          interface index -> Slot       hash, one u64 read at once
+//! endpoint_cache    interface index -> Slot       array, by its low bits; one word, read at once
+//! endpoint          interface index -> Slot       hash: all of them
 //! endpoint_entries  slot            -> Endpoint   array, never written while a slot is in use
 //! ```
+//! An array is looked into without a call, a hash is not, and every packet asks for its endpoint. So those endpoints
+//! that have a place to themselves by the low bits of their index, nearly always all, are in the cache too.
+//!
 //! One update of the first map switches an endpoint to new policy sets in both directions. The
 //! entry itself is in an array, since an element of a hash may be given to another key while a
 //! program still reads it: a packet sees the old entry or the new one, whole. The agent writes a
@@ -28,6 +32,36 @@ pub struct Slot {
     pub ifindex: u32,
 }
 assert_words!(Slot, 2);
+
+/// Places of the `endpoint_cache` map. Interfaces are numbered one after the other, so that two share
+/// a place only where one is this much younger than the other.
+pub const CACHE_PLACES: u32 = 16_384;
+
+/// The place of an interface in the `endpoint_cache` map.
+#[must_use]
+#[inline(always)]
+pub const fn cache_place(ifindex: u32) -> u32 {
+    ifindex % CACHE_PLACES
+}
+
+impl Slot {
+    /// As the `endpoint_cache` map has it. Zero is none: no interface has the index zero.
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        (self.ifindex as u64) << 32 | self.slot as u64
+    }
+
+    /// What a word of the `endpoint_cache` map says.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            slot: word as u32,
+            ifindex: (word >> 32) as u32,
+        }
+    }
+}
 
 /// What applies to an endpoint in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
@@ -116,5 +150,30 @@ impl EndpointDirection {
     #[inline(always)]
     pub const fn isolated(&self) -> bool {
         self.flags & flags::ISOLATED != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CACHE_PLACES, Slot, cache_place};
+
+    #[test]
+    fn a_slot_is_the_same_after_it_was_a_word() {
+        let slot = Slot {
+            slot: 7,
+            ifindex: u32::MAX,
+        };
+        assert_eq!(Slot::from_word(slot.word()), slot);
+    }
+
+    #[test]
+    fn no_interface_is_what_an_empty_place_says() {
+        assert_eq!(Slot::from_word(0).ifindex, 0);
+    }
+
+    #[test]
+    fn interfaces_share_a_place_only_a_whole_cache_apart() {
+        assert_eq!(cache_place(5), cache_place(5 + CACHE_PLACES));
+        assert_ne!(cache_place(5), cache_place(5 + CACHE_PLACES - 1));
     }
 }

@@ -6,6 +6,8 @@ use crate::assert_words;
 
 /// Interface index -> [`crate::endpoint::Slot`].
 pub const ENDPOINT: &str = "ENDPOINT";
+/// [`crate::endpoint::cache_place`] -> [`crate::endpoint::Slot::word`]; an array that the agent writes in memory.
+pub const ENDPOINT_CACHE: &str = "ENDPOINT_CACHE";
 /// Slot -> [`crate::endpoint::Endpoint`]; an array.
 pub const ENDPOINT_ENTRIES: &str = "ENDPOINT_ENTRIES";
 /// [`crate::identity::Address4`] -> identity.
@@ -64,8 +66,9 @@ pub const ANSWER_LIMIT: &str = "ANSWER_LIMIT";
 pub const NUMBERS: &str = "NUMBERS";
 
 /// Every map that the programs use.
-pub const PROGRAM_MAPS: [&str; 27] = [
+pub const PROGRAM_MAPS: [&str; 28] = [
     ENDPOINT,
+    ENDPOINT_CACHE,
     ENDPOINT_ENTRIES,
     IDENTITY_V4,
     IDENTITY_V6,

@@ -5,13 +5,13 @@
 //! in advance: an insert in the packet path must not wait for memory.
 
 use aya_ebpf::Global;
-use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf};
 use netpol_common::answer;
 use netpol_common::conntrack::{Connection, Key4, Key6, TIMEOUT_SECONDS};
 use netpol_common::counter::Counter;
-use netpol_common::endpoint::{Endpoint, Slot};
+use netpol_common::endpoint::{CACHE_PLACES, Endpoint, Slot};
 use netpol_common::fragment::{Fragment, PLACES_PER_SLOT};
 use netpol_common::held::{Held, Place, Swept};
 use netpol_common::identity::{Address4, Address6};
@@ -23,6 +23,10 @@ use netpol_datapath::Answer;
 
 #[map]
 pub(crate) static ENDPOINT: HashMap<u32, Slot> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
+/// The agent writes it in memory that it shares with the kernel.
+#[map]
+pub(crate) static ENDPOINT_CACHE: Array<u64> =
+    Array::with_max_entries(CACHE_PLACES, BPF_F_MMAPABLE);
 #[map]
 pub(crate) static ENDPOINT_ENTRIES: Array<Endpoint> = Array::with_max_entries(1024, 0);
 #[map]

@@ -9,7 +9,7 @@ use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::maps::HashMap;
 use aya_ebpf::maps::lpm_trie;
 use netpol_common::conntrack::{Connection, Key4, Key6, Timeout};
-use netpol_common::endpoint::Endpoint;
+use netpol_common::endpoint::{Endpoint, Slot, cache_place};
 use netpol_common::event::Event;
 use netpol_common::fragment::{Fragment, PLACES_PER_SLOT};
 use netpol_common::held::{Held, Moves, Place, Usage, held};
@@ -28,8 +28,16 @@ pub(crate) struct KernelMaps;
 impl Tables for KernelMaps {
     #[inline(always)]
     fn slot(&self, ifindex: u32) -> Option<u32> {
-        let place = copy(&maps::ENDPOINT, &ifindex)?;
-        (place.ifindex == ifindex).then_some(place.slot)
+        if let Some(word) = maps::ENDPOINT_CACHE.get_ptr(cache_place(ifindex)) {
+            // SAFETY: `word` is an element of an array. Volatile: the agent may write it at the same time, and it is read
+            // once and whole.
+            let cached = Slot::from_word(unsafe { word.read_volatile() });
+            if cached.ifindex == ifindex {
+                return Some(cached.slot);
+            }
+        }
+        let found = copy(&maps::ENDPOINT, &ifindex)?;
+        (found.ifindex == ifindex).then_some(found.slot)
     }
 
     #[inline(always)]

@@ -1,8 +1,9 @@
-//! The endpoint map: an index from interface to slot, and the entries.
+//! The endpoint map: an index from interface to slot with a cache before it, and the entries.
 //!
 //! An entry is written into a slot that no program can be reading, and then the index is switched
-//! to it with one write. The slot it was in may still be read by programs that are running: it is
-//! written again only after a grace period.
+//! to it with one write, and the cache with another: programs ask the one or the other, never both.
+//! The slot it was in may still be read by programs that are running: it is written again only
+//! after a grace period.
 
 use std::{
     cell::RefCell,
@@ -16,12 +17,13 @@ use netpol_common::{
     maps,
 };
 
-use super::{error::LoadError, grace, shares::Shares, table::Table};
+use super::{cache::Cache, error::LoadError, grace, shares::Shares, table::Table};
 
 /// The endpoint map.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     index: Table<u32, Slot>,
+    cache: Cache,
     entries: Table<u32, Endpoint>,
     /// What each endpoint holds of the conntrack tables; there before its entry is.
     pub(crate) shares: Shares,
@@ -49,6 +51,16 @@ impl Endpoints {
         })?;
         let shares = Shares::open(directory)?;
         let used: HashMap<u32, u32> = listed.into_iter().map(|(i, slot)| (i, slot.slot)).collect();
+        let cache = Cache::open(directory)?;
+        // An agent before may have ended between its two writes.
+        for slot in cache.slots() {
+            if used.get(&slot.ifindex) != Some(&slot.slot) {
+                cache.remove(slot.ifindex);
+            }
+        }
+        for (ifindex, slot) in &used {
+            cache.put(*ifindex, *slot);
+        }
         shares
             .keep(&used.keys().copied().collect())
             .map_err(|source| LoadError::Pin {
@@ -61,6 +73,7 @@ impl Endpoints {
         let resting = resting.filter(|slot| !taken.contains(slot)).collect();
         Ok(Self {
             index,
+            cache,
             entries,
             shares,
             slots: RefCell::new(Slots {
@@ -92,6 +105,7 @@ impl Endpoints {
             .and_then(|()| self.index.put(&ifindex, &Slot { slot, ifindex }));
         match written {
             Ok(()) => {
+                self.cache.put(ifindex, slot);
                 let before = slots.used.insert(ifindex, slot);
                 slots.resting.extend(before);
             }
@@ -103,19 +117,31 @@ impl Endpoints {
     /// Removes an endpoint; one that is not there is removed already.
     pub(crate) fn delete(&self, ifindex: u32) -> io::Result<()> {
         self.index.delete(&ifindex)?;
+        self.cache.remove(ifindex);
         let mut slots = self.slots.borrow_mut();
         let before = slots.used.remove(&ifindex);
         slots.resting.extend(before);
         self.shares.remove(ifindex)
     }
 
-    /// Every endpoint, as the programs see it.
+    /// Every endpoint, as the programs see it. One of which index and cache say different things is left out, so that it
+    /// is written again.
     pub(crate) fn read(&self) -> io::Result<HashMap<u32, Endpoint>> {
+        let mut slots: HashMap<u32, u32> = HashMap::new();
+        for (ifindex, slot) in self.index.entries()? {
+            if slot.ifindex == ifindex {
+                slots.insert(ifindex, slot.slot);
+            }
+        }
+        for cached in self.cache.slots() {
+            let known = slots.entry(cached.ifindex).or_insert(cached.slot);
+            if *known != cached.slot {
+                slots.remove(&cached.ifindex);
+            }
+        }
         let mut endpoints = HashMap::new();
-        for (ifindex, place) in self.index.entries()? {
-            if let (true, Some(endpoint)) =
-                (place.ifindex == ifindex, self.entries.get(&place.slot)?)
-            {
+        for (ifindex, slot) in slots {
+            if let Some(endpoint) = self.entries.get(&slot)? {
                 endpoints.insert(ifindex, endpoint);
             }
         }

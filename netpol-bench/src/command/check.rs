@@ -89,11 +89,13 @@ fn print(lines: &[Line], sizes: &Sizes) {
         "WAS",
         "LOOK-UPS",
         "WAS",
+        "ARRAYS",
+        "WAS",
         "WRITES",
         "WAS",
         "",
     ];
-    let mut costs = table(&header, 6);
+    let mut costs = table(&header, 8);
     for line in lines {
         let was = |pick: fn(&Cost) -> u64| {
             let was = line.was.as_ref();
@@ -105,6 +107,8 @@ fn print(lines: &[Line], sizes: &Sizes) {
             was(|cost| cost.instructions),
             line.now.lookups.to_string(),
             was(|cost| cost.lookups),
+            line.now.arrays.to_string(),
+            was(|cost| cost.arrays),
             line.now.writes.to_string(),
             was(|cost| cost.writes),
             line.change().word().to_owned(),

@@ -40,7 +40,11 @@ impl Machine {
                 let map = self.referred(argument(0))?;
                 let key = self.memory.bytes(argument(1), self.maps[map].key_size())?;
                 let found = self.maps[map].find(key).unwrap_or(0);
-                (found, self.counted("look up", map))
+                let what = match self.maps[map].is_array() {
+                    true => "index",
+                    false => "look up",
+                };
+                (found, self.counted(what, map))
             }
             UPDATE => {
                 let map = self.referred(argument(0))?;

@@ -84,6 +84,10 @@ impl MapSpace {
         &self.definition.name
     }
 
+    pub(super) fn is_array(&self) -> bool {
+        self.kind == Kind::Array
+    }
+
     pub(super) fn key_size(&self) -> usize {
         self.definition.key
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use netpol_common::Direction;
 use netpol_common::address::{v4_word, v6_words};
 use netpol_common::conntrack::{Connection, Key4, Key6, selector, state};
-use netpol_common::endpoint::{Endpoint, EndpointDirection, Slot, flags};
+use netpol_common::endpoint::{Endpoint, EndpointDirection, Slot, cache_place, flags};
 use netpol_common::held::{Held, Place, Swept};
 use netpol_common::identity::{Address4, Address6, POD, SERVICE};
 use netpol_common::maps;
@@ -195,6 +195,8 @@ fn pod(family: Family, flags: u32) -> State {
     let mut state = State::default();
     state.put(maps::ENDPOINT_ENTRIES, &slot.slot, &endpoint);
     state.put(maps::ENDPOINT, &INTERFACE, &slot);
+    let place = cache_place(INTERFACE);
+    state.put(maps::ENDPOINT_CACHE, &place, &slot.word());
     for (map, key) in [(maps::HELD, INTERFACE), (maps::HELD_TOTAL, 0)] {
         state.put(map, &key, &Held::default());
     }

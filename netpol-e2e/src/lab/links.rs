@@ -57,6 +57,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) netns: &'a Netns,
     /// Name of the node's end.
     pub(crate) interface: &'a str,
+    /// Its number, if it is to have a certain one.
+    pub(crate) ifindex: Option<u32>,
     pub(crate) addresses: Addresses,
     /// The node's address on this wire; unused on a bridge.
     pub(crate) gateway: Addresses,
@@ -193,8 +195,10 @@ fn node_lines(wire: &Wire<'_>) -> Vec<String> {
         gateway,
         ..
     } = wire;
+    let index = wire.ifindex.map(|index| format!(" index {index}"));
     let mut lines = vec![format!(
-        "link add {interface} type veth peer name eth0 netns {}",
+        "link add {interface}{} type veth peer name eth0 netns {}",
+        index.unwrap_or_default(),
         wire.netns.name()
     )];
     match wire.link {

@@ -187,6 +187,7 @@ impl Lab {
             .map(|(host, gateway, link)| Wire {
                 netns: &host.netns,
                 interface: &host.interface,
+                ifindex: self.pods.get(&host.name).and_then(|spec| spec.ifindex),
                 addresses: host.addresses,
                 gateway: *gateway,
                 link: *link,

@@ -53,6 +53,7 @@ pub struct PodSpec {
     pub(crate) spec: Value,
     pub(crate) addresses: Option<Addresses>,
     pub(crate) interface: Option<String>,
+    pub(crate) ifindex: Option<u32>,
     pub(crate) place: Place,
 }
 
@@ -71,6 +72,7 @@ impl PodSpec {
             spec: json!({"containers": [{"name": "main", "image": "lab", "ports": []}]}),
             addresses: None,
             interface: None,
+            ifindex: None,
             place: Place::Here,
         }
     }
@@ -103,6 +105,7 @@ impl PodSpec {
                 .ok_or("a Pod needs spec".to_owned())?,
             addresses: None,
             interface: None,
+            ifindex: None,
             place: Place::Here,
         })
     }
@@ -141,6 +144,13 @@ impl PodSpec {
     #[must_use]
     pub fn interface(mut self, name: &str) -> Self {
         self.interface = Some(name.to_owned());
+        self
+    }
+
+    /// Numbers the node's end of its link.
+    #[must_use]
+    pub fn ifindex(mut self, index: u32) -> Self {
+        self.ifindex = Some(index);
         self
     }
 

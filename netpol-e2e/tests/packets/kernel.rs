@@ -6,7 +6,7 @@ use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
 use netpol_common::address::{v4_word, v6_words};
 use netpol_common::conntrack::Connection;
 use netpol_common::counter::Counter;
-use netpol_common::endpoint::Endpoint;
+use netpol_common::endpoint::{CACHE_PLACES, Endpoint, Slot, cache_place};
 use netpol_common::event::Event;
 use netpol_common::fragment::Fragment;
 use netpol_common::held::{self, Held, Place, Swept};
@@ -51,6 +51,8 @@ pub(crate) struct Kernel {
     loaded: Loaded,
     events: RingBuf<MapData>,
     answer: Option<Vec<u8>>,
+    /// Whether the endpoint is in the cache before its index.
+    cached: bool,
     /// How many packets went through `BPF_PROG_TEST_RUN`.
     pub(crate) runs: u64,
 }
@@ -62,6 +64,7 @@ impl Kernel {
             loaded,
             events: RingBuf::try_from(events).expect("a ring buffer"),
             answer: None,
+            cached: false,
             runs: 0,
         }
     }
@@ -92,8 +95,16 @@ impl Kernel {
         }
     }
 
+    fn cache(&mut self, word: u64) {
+        let cache = self.map(maps::ENDPOINT_CACHE);
+        let mut cache: Array<_, u64> = cache.try_into().expect("an array of words");
+        let place = cache_place(IFINDEX);
+        cache.set(place, word, 0).expect("write a place");
+    }
+
     fn clear_all(&mut self) {
         self.clear::<1, 2>(maps::ENDPOINT);
+        self.cache(0);
         self.clear::<1, 1>(maps::IDENTITY_V4);
         self.clear::<4, 1>(maps::IDENTITY_V6);
         self.clear::<2, 3>(maps::POLICY);
@@ -315,6 +326,19 @@ impl Subject for Kernel {
         let entry: [u32; 21] = bytemuck::cast(*endpoint);
         entries.set(0, entry, 0).expect("write the entry");
         self.put::<1, 2>(maps::ENDPOINT, [IFINDEX], [0, IFINDEX]);
+        // Every other time it has its place in the cache; or another has it, whose entry would judge otherwise.
+        self.cached = !self.cached;
+        let cached = match self.cached {
+            true => Slot {
+                slot: 0,
+                ifindex: IFINDEX,
+            },
+            false => Slot {
+                slot: 1,
+                ifindex: IFINDEX + CACHE_PLACES,
+            },
+        };
+        self.cache(cached.word());
     }
 
     fn forget_nodes(&mut self) {

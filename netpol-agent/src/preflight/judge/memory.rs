@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use netpol_common::{
     conntrack::{Connection, Key4, Key6},
     counter::Counter,
-    endpoint::{Endpoint, Slot},
+    endpoint::{CACHE_PLACES, Endpoint, Slot},
     fragment::Fragment,
     held::{Held, Swept},
     identity::{Address4, Address6, Prefix4, Prefix6},
@@ -163,6 +163,11 @@ enum Shape {
 fn shape(map: &str) -> Option<Shape> {
     Some(match map {
         maps::ENDPOINT => Shape::Hash(element::<u32, Slot>()),
+        maps::ENDPOINT_CACHE => Shape::Fixed {
+            entries: CACHE_PLACES.into(),
+            element: value::<u64>(),
+            hash: false,
+        },
         maps::ENDPOINT_ENTRIES => Shape::Array(value::<Endpoint>()),
         maps::FRAGMENTS => Shape::Array(value::<Fragment>()),
         maps::IDENTITY_V4 => Shape::Hash(element::<Address4, u32>()),
