@@ -5,6 +5,7 @@
 mod check;
 mod control;
 mod path;
+mod route;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ Examples:
   cargo xtask bench control -o json    the same, for programs
   cargo xtask bench control --page docs/performance.md
                                        the same, written into the page
+  cargo xtask bench route              packets and connections through a router, beside nftables and iptables
   cargo xtask bench check --help       all of its options; so do the others";
 
 /// Count and measure what a packet costs, and what a change does.
@@ -43,6 +45,8 @@ enum What {
     /// Measure an agent on clusters of up to 100,000 pods: starts, single changes, memory, idle time; each against its
     /// target.
     Control(Options),
+    /// Measure packets and connections through a router: no enforcement, netpol, nftables, iptables with ipset.
+    Route(Options),
 }
 
 #[derive(clap::Args)]
@@ -58,5 +62,6 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> anyhow::Result<ExitCode
         What::Path(options) => path::run(&options.options, workspace),
         What::Check(options) => check::run(&options.options, workspace),
         What::Control(options) => control::run(&options.options, workspace),
+        What::Route(options) => route::run(&options.options, workspace),
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Part {
     CargoDeny,
     /// Namespaces, links and rules for packets that are real.
     Network,
+    /// What else enforces policy, to be measured against.
+    Rivals,
     /// Virtual machines.
     Vm,
     /// What a cluster is made of beside Kubernetes itself.
@@ -62,6 +64,15 @@ const NETWORK: &[Need] = &[
     ),
     Need::program("ping", "iputils-ping", "is refused, in words of its own"),
     Need::program("curl", "curl", "is refused, in words of its own"),
+];
+
+const RIVALS: &[Need] = &[
+    Need::program(
+        "iptables-restore",
+        "iptables",
+        "takes the rules that netpol is measured against",
+    ),
+    Need::program("ipset", "ipset", "holds the addresses of these rules"),
 ];
 
 const VM: &[Need] = &[
@@ -130,6 +141,7 @@ pub(crate) fn ensure(workspace: &Workspace, parts: &[Part]) -> anyhow::Result<()
             Part::BpfLinker => rust::ensure_bpf_linker(workspace)?,
             Part::CargoDeny => rust::ensure_cargo_deny(workspace)?,
             Part::Network => packages::ensure(workspace, NETWORK)?,
+            Part::Rivals => packages::ensure(workspace, RIVALS)?,
             Part::Vm => packages::ensure(workspace, VM)?,
             Part::Cluster => packages::ensure(workspace, CLUSTER)?,
             Part::Fuzz => packages::ensure(workspace, FUZZ)?,

@@ -1,17 +1,16 @@
 //! Measures what the control plane costs.
 
 use std::{
-    fs,
     io::{IsTerminal, stderr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use netpol_e2e::{
     control::{self, Plan, Size, report::Report},
-    exit,
+    exit, page,
 };
 
 /// What the control plane costs: an agent, a real kernel, clusters of up to 100,000 pods.
@@ -75,8 +74,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Output::Text => println!("{}", text(&report)),
         Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
     }
-    if let Some(page) = &arguments.page {
-        write_page(page, &text(&report))?;
+    if let Some(path) = &arguments.page {
+        page::write(path, MARKS, &text(&report))?;
     }
     Ok(report.is_met())
 }
@@ -90,37 +89,11 @@ fn say(what: &str) {
 }
 
 fn text(report: &Report) -> String {
-    let machine = machine();
+    let machine = page::machine();
     format!(
         "At the largest size, {machine}:\n\n{}\nAt each size: the median, for changes also what the slowest tenth \
          exceeds; in brackets what the agent used of a processor; then operations on the maps:\n\n{}",
         report.verdict_table(),
         report.figure_table()
     )
-}
-
-fn machine() -> String {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    // Others on the machine make times longer.
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').nth(1).unwrap_or("?").to_owned();
-    let release = nix::sys::utsname::uname().ok();
-    let release = release.map(|it| it.release().to_string_lossy().into_owned());
-    format!(
-        "{processors} processors, Linux {}, load {load} over the last five minutes",
-        release.unwrap_or_default()
-    )
-}
-
-fn write_page(path: &Path, text: &str) -> Result<()> {
-    let page = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let [begin, end] = MARKS;
-    let parts = page.split_once(begin).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(end)?;
-        Some((before, after))
-    });
-    let (before, after) =
-        parts.with_context(|| format!("{} lacks the line `{begin}` or `{end}`", path.display()))?;
-    fs::write(path, format!("{before}{begin}\n{text}\n{end}{after}"))
-        .with_context(|| format!("write {}", path.display()))
 }
