@@ -15,8 +15,8 @@ const NAMES: i32 = 220;
 const ABOVE: i32 = 64;
 const BELOW: i32 = 40;
 /// Nanoseconds at the left end and at marks of the axis, which is logarithmic.
-const LEAST: f64 = 5.0;
-const MARKS: [u32; 8] = [5, 10, 20, 50, 100, 200, 500, 1000];
+const LEAST: f64 = 2.0;
+const MARKS: [u32; 9] = [2, 5, 10, 20, 50, 100, 200, 500, 1000];
 const MOST: f64 = 2_000.0;
 
 const MET: RGBColor = RGBColor(46, 125, 50);
